@@ -1,0 +1,100 @@
+"""A backbone under a task's head, as the training loop takes it: what is frozen, and which rate each block has."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Sequence
+from typing import Any, Self
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from exapt.adaptation.features import by_example, device_of, evaluating, inner_elements
+from exapt.backbones.base import Backbone
+from exapt.batch import Batch, Features
+from exapt.domains.base import Dataset, Domain
+from exapt.errors import InputError
+from exapt.objectives.base import Loss
+from exapt.tasks.base import Task
+from exapt.training.optimiser import parameter_groups
+from exapt.training.trainable import Augment, Trainable
+
+
+class Tuning(Trainable):
+    """Backbone and head under the task's loss; frozen blocks stay in evaluation mode, without dropout or gradients."""
+
+    def __init__(
+        self, backbone: Backbone, head: nn.Module, task: Task, augment: Augment | None, last: int | None
+    ) -> None:
+        super().__init__()
+        self.backbone, self.head = backbone, head
+        self.task, self.augment, self.last = task, augment, last
+        self.frozen = frozen_blocks(backbone, last)
+        for block in self.frozen:
+            block.requires_grad_(False)
+
+    def train(self, mode: bool = True) -> Self:
+        super().train(mode)
+        for block in self.frozen:
+            block.eval()
+        return self
+
+    def forward(self, batch: Batch, rng: torch.Generator) -> Loss:
+        if self.training and self.augment is not None:
+            batch = self.augment(batch, rng)
+        return self.task.loss(self.head(self.backbone(batch)), batch)
+
+    def copy(self) -> Tuning:
+        """The same weights anew; task and field are shared."""
+        return Tuning(copy.deepcopy(self.backbone), copy.deepcopy(self.head), self.task, self.augment, self.last)
+
+    @property
+    def blocks(self) -> Sequence[nn.Module]:
+        return list(self.backbone.blocks)[1:-1]
+
+    @property
+    def width(self) -> int:
+        return self.backbone.width
+
+    def output(self, domain: Domain, dataset: Dataset, of: Callable[[Features], Tensor] | None = None) -> Tensor:
+        """Outputs (n, K), or (N, K) over kept elements, in the order of the data set; in evaluation mode.
+
+        `of` takes the head's place.
+        """
+        device, head = device_of(self), of or self.head
+
+        def compute(batch: Batch, kept: Tensor) -> list[np.ndarray]:
+            features = self.backbone(batch.to(device))
+            out = head(features).float()
+            if not self.task.per_element:
+                return list(out.cpu().numpy())
+            inner = inner_elements(Features(out, features.offsets), kept.to(features.offsets.device))
+            return [rows.cpu().numpy() for rows in inner.elements.split(inner.offsets.diff().tolist())]
+
+        with evaluating(self):
+            rows = by_example(domain, dataset, compute)
+        if not rows:
+            return torch.zeros(0, self.task.outputs)
+        return torch.from_numpy(np.concatenate(rows) if self.task.per_element else np.stack(rows))
+
+
+def frozen_blocks(backbone: Backbone, last: int | None) -> list[nn.Module]:
+    """All blocks but the last k layers and the final norm; None freezes nothing, 0 everything."""
+    blocks = list(backbone.blocks)
+    if last is None:
+        return []
+    if last > len(blocks) - 2:
+        raise InputError(f"adapt.last: {last} blocks, but the backbone has {len(blocks) - 2}; leave it out to tune all")
+    return blocks if last == 0 else blocks[: -(last + 1)]
+
+
+def layer_groups(tuning: Tuning, rate: float, decay: float, weight_decay: float) -> list[dict[str, Any]]:
+    """AdamW groups with real rates: head and final norm at `rate`, each block below at `decay` times the one above it.
+
+    Layer-wise rate decay (Howard & Ruder 2018; BEiT, Bao et al. 2021). Frozen blocks have no group.
+    """
+    groups = parameter_groups(tuning.head.parameters(), rate, weight_decay)
+    for depth, block in enumerate(reversed(list(tuning.backbone.blocks))):
+        groups += parameter_groups(block.parameters(), rate * decay**depth, weight_decay)
+    return groups

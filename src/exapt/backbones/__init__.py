@@ -1,0 +1,14 @@
+"""Networks that turn a packed batch into one vector an element: one spec a file, and their union by kind."""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from exapt.backbones.base import Backbone
+from exapt.backbones.hub import HubBackbone, HubSpec
+from exapt.backbones.transformer import SIZES, Transformer, TransformerSpec
+
+BackboneSpec = Annotated[TransformerSpec | HubSpec, Field(discriminator="kind")]
+"""Any backbone, told apart by `kind`."""
+
+__all__ = ["SIZES", "Backbone", "BackboneSpec", "HubBackbone", "HubSpec", "Transformer", "TransformerSpec"]

@@ -1,0 +1,33 @@
+"""What every backbone is: Batch in, Features out, with an order of blocks for partial fine-tuning."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+
+from torch import nn
+
+from exapt.batch import Batch, Features
+
+
+class Backbone(nn.Module, ABC):
+    """A network that turns a batch into one vector an element."""
+
+    width: int
+    """D, the width of the features."""
+
+    @property
+    @abstractmethod
+    def blocks(self) -> Sequence[nn.Module]:
+        """Ordered from input to output: the embedding first, then each layer, the final norm last.
+
+        Together they hold every parameter exactly once: layer-wise rates and freezing go by this order.
+        """
+
+    @abstractmethod
+    def forward(self, batch: Batch) -> Features:
+        """Encode a batch."""
+
+    def size(self) -> int:
+        """Number of parameters."""
+        return sum(p.numel() for p in self.parameters())

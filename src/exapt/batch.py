@@ -1,0 +1,218 @@
+"""Packed sets of elements: the one shape that every field's data takes.
+
+Shapes: N elements, B examples, D width, E edges. Text tokens, bases, residues, patches, nodes and atoms are
+*elements*; an example owns the run `offsets[b]:offsets[b + 1]`. Nothing is padded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
+from typing import Any, Self
+
+import torch
+from torch import Tensor
+
+BINS = 16
+"""Runs of pooling 'bins'."""
+
+
+@dataclass(frozen=True)
+class Batch:
+    """B examples packed end to end."""
+
+    inputs: Tensor
+    """(N, …) one row an element; for pictures (B, C, H, W)."""
+    offsets: Tensor
+    """(B + 1,) int64, on the CPU or beside the inputs; `offsets[0] == 0`, `offsets[-1] == N`."""
+    positions: Tensor | None = None
+    """(N,) or (N, 2 | 3); None means each example counts its elements from 0."""
+    edges: Tensor | None = None
+    """(2, E) indices of elements of this batch."""
+    cell: Tensor | None = None
+    """(B, 3, 3) periodic cell vectors."""
+    targets: Mapping[str, Tensor] = field(default_factory=dict)
+    """Labels per example (B, …); a missing label is NaN (float) or −1 (integer)."""
+    element_targets: Mapping[str, Tensor] = field(default_factory=dict)
+    """Labels per element (N, …), missing as above."""
+    index: Tensor | None = None
+    """(B,) the place of each example in its data set."""
+
+    def __len__(self) -> int:
+        return self.offsets.numel() - 1
+
+    @property
+    def lengths(self) -> Tensor:
+        """(B,) elements of each example."""
+        return self.offsets.diff()
+
+    @property
+    def segments(self) -> Tensor:
+        """(N,) the example that owns each element."""
+        return segments(self.offsets)
+
+    @property
+    def pictures(self) -> bool:
+        """Whether the inputs are whole pictures (B, C, H, W)."""
+        return self.inputs.ndim == 4
+
+    def places(self) -> Tensor:
+        """(N,) or (N, k): the given positions, or each example's own count from 0."""
+        if self.positions is not None:
+            return self.positions
+        count = torch.arange(int(self.offsets[-1]), device=self.offsets.device)
+        return count - self.offsets[:-1].repeat_interleave(self.lengths)
+
+    def to(self, device: torch.device | str) -> Self:
+        """The same batch with every tensor on a device."""
+        moved: dict[str, Any] = {}
+        for part in fields(self):
+            value = getattr(self, part.name)
+            if isinstance(value, Tensor):
+                moved[part.name] = value.to(device, non_blocking=True)
+            elif isinstance(value, Mapping):
+                moved[part.name] = {k: v.to(device, non_blocking=True) for k, v in value.items()}
+        return replace(self, **moved)
+
+    def select(self, examples: Sequence[int] | Tensor) -> Self:
+        """The batch of some examples, in the order asked for (repeats allowed)."""
+        chosen = torch.as_tensor(examples, dtype=torch.long, device=self.offsets.device).reshape(-1)
+        elements = element_index(self.offsets, chosen)
+        return replace(
+            self,
+            inputs=self.inputs[chosen] if self.pictures else self.inputs[elements],
+            offsets=offsets_of(self.lengths[chosen]),
+            positions=None if self.positions is None else self.positions[elements],
+            edges=None if self.edges is None else _select_edges(self.edges, self.offsets, chosen),
+            cell=None if self.cell is None else self.cell[chosen],
+            targets={k: v[chosen] for k, v in self.targets.items()},
+            element_targets={k: v[elements] for k, v in self.element_targets.items()},
+            index=None if self.index is None else self.index[chosen],
+        )
+
+
+@dataclass(frozen=True)
+class Features:
+    """What every backbone returns: one vector an element, in the packing of its batch."""
+
+    elements: Tensor
+    """(N, D)."""
+    offsets: Tensor
+    """(B + 1,)."""
+
+    def __len__(self) -> int:
+        return self.offsets.numel() - 1
+
+    @property
+    def width(self) -> int:
+        return self.elements.shape[-1]
+
+    def pooled(self, how: str = "mean") -> Tensor:
+        """(B, D): the mean (an empty example gives zeros), maximum, sum, or first or last element of each example.
+
+        'bins' gives (B, 16·D), the means of 16 equal runs end to end, which keep where things are.
+        """
+        if how == "mean":
+            return segment_mean(self.elements, self.offsets)
+        if how == "max":
+            return segment_max(self.elements, self.offsets)
+        if how == "sum":
+            return segment_sum(self.elements, self.offsets)
+        if how in ("first", "last"):
+            return _ends(self.elements, self.offsets, how)
+        if how == "bins":
+            return segment_bins(self.elements, self.offsets)
+        raise ValueError(f"pooling '{how}'; valid: mean, max, sum, first, last, bins")
+
+
+def pack(rows: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+    """Concatenate examples (n_b, …) into (N, …) and offsets (B + 1,)."""
+    lengths = torch.tensor([len(row) for row in rows], dtype=torch.long)
+    if not rows:
+        raise ValueError("cannot pack no examples: their shape is unknown")
+    return torch.cat(list(rows)), offsets_of(lengths)
+
+
+def offsets_of(lengths: Tensor) -> Tensor:
+    """(B + 1,) offsets from (B,) lengths."""
+    return torch.nn.functional.pad(lengths.cumsum(0), (1, 0))
+
+
+def segments(offsets: Tensor) -> Tensor:
+    """(N,) the owner of each element."""
+    owners = torch.arange(offsets.numel() - 1, device=offsets.device)
+    return owners.repeat_interleave(offsets.diff())
+
+
+def element_index(offsets: Tensor, examples: Tensor) -> Tensor:
+    """The elements of some examples, in the order of the examples."""
+    lengths = offsets.diff()[examples]
+    starts = offsets[:-1][examples] - offsets_of(lengths)[:-1]
+    return torch.arange(int(lengths.sum()), device=offsets.device) + starts.repeat_interleave(lengths)
+
+
+def segment_sum(values: Tensor, offsets: Tensor) -> Tensor:
+    """(B, …) sums over the elements (N, …) of each example, zero for an empty one; halves are added in float32."""
+    wide = values.float() if values.dtype in (torch.bfloat16, torch.float16) else values
+    out = wide.new_zeros(offsets.numel() - 1, *values.shape[1:])
+    return out.index_add(0, segments(offsets).to(values.device), wide).to(values.dtype)
+
+
+def segment_mean(values: Tensor, offsets: Tensor) -> Tensor:
+    """(B, …) means; an empty example gives zero."""
+    counts = offsets.diff().clamp(min=1).to(values.device, values.dtype)
+    return segment_sum(values, offsets) / counts.reshape(-1, *[1] * (values.ndim - 1))
+
+
+def segment_max(values: Tensor, offsets: Tensor) -> Tensor:
+    """(B, …) maxima of floating values; an empty example gives zero."""
+    out = torch.segment_reduce(values.contiguous(), "max", offsets=offsets.to(values.device), axis=0)
+    empty = (offsets.diff() == 0).to(values.device)
+    return out.masked_fill(empty.reshape(-1, *[1] * (values.ndim - 1)), 0)
+
+
+def segment_bins(values: Tensor, offsets: Tensor, bins: int = BINS) -> Tensor:
+    """(B, bins·D) means of equal runs of each example's elements (N, D), end to end; a run without any gives zero."""
+    lengths, count = offsets.diff(), len(offsets) - 1
+    within = torch.arange(len(values), device=offsets.device) - offsets[:-1].repeat_interleave(lengths)
+    place = segments(offsets) * bins + within * bins // lengths.repeat_interleave(lengths)
+    place = place.to(values.device)
+    sums = values.new_zeros(count * bins, values.shape[1]).index_add(0, place, values)
+    sizes = torch.bincount(place, minlength=count * bins).clamp(min=1)
+    return (sums / sizes.to(values)[:, None]).reshape(count, -1)
+
+
+def segment_softmax(scores: Tensor, offsets: Tensor) -> Tensor:
+    """(N, …) softmax over the elements of each example."""
+    owners = segments(offsets).to(scores.device)
+    weights = (scores - segment_max(scores.detach(), offsets)[owners]).exp()
+    return weights / segment_sum(weights, offsets)[owners]
+
+
+def pad(values: Tensor, offsets: Tensor) -> tuple[Tensor, Tensor]:
+    """Packed (N, …) to padded (B, L, …), and the mask (B, L) that is True on real elements."""
+    lengths = offsets.diff().to(values.device)
+    longest = int(lengths.max()) if lengths.numel() else 0
+    real = torch.arange(longest, device=values.device) < lengths[:, None]
+    slots = real.flatten().nonzero().squeeze(1)
+    flat = values.new_zeros(lengths.numel() * longest, *values.shape[1:])
+    return flat.index_copy(0, slots, values).unflatten(0, (lengths.numel(), longest)), real
+
+
+def unpad(padded: Tensor, real: Tensor) -> Tensor:
+    """Padded (B, L, …) back to packed (N, …)."""
+    return padded[real]
+
+
+def _ends(values: Tensor, offsets: Tensor, which: str) -> Tensor:
+    if bool((offsets.diff() == 0).any()):
+        raise ValueError(f"pooling '{which}' needs at least one element in every example")
+    return values[offsets[:-1] if which == "first" else offsets[1:] - 1]
+
+
+def _select_edges(edges: Tensor, offsets: Tensor, chosen: Tensor) -> Tensor:
+    """Edges of the chosen examples, renumbered; an example's edges stay inside it."""
+    owner = torch.searchsorted(offsets, edges[0], right=True) - 1
+    starts = offsets_of(offsets.diff()[chosen])
+    parts = [edges[:, owner == b] - offsets[b] + starts[i] for i, b in enumerate(chosen.tolist())]
+    return torch.cat(parts, dim=1) if parts else edges[:, :0]

@@ -1,0 +1,365 @@
+"""The command line. Heavy imports wait inside the commands, so that `exapt --help` answers at once."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from exapt import __version__
+from exapt.errors import DivergenceError, InputError
+
+DONE, MISTAKE, BAR_NOT_MET, INTERRUPTED = 0, 1, 2, 130
+
+MISUSE: type[Exception] = typer.BadParameter.__mro__[1]
+"""The parser's own error for words it does not know; typer carries it under names that change between versions."""
+
+app = typer.Typer(
+    name="exapt",
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+)
+
+Study = Annotated[str, typer.Argument(help="A shipped study's name (see `exapt list`) or a YAML file.")]
+Set = Annotated[
+    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override a key, e.g. pretrain.lr=0.001.")
+]
+Out = Annotated[Path | None, typer.Option("--out", help="Folder to write into.")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of words.")]
+Checkpoint = Annotated[Path, typer.Argument(help="A checkpoint's folder (it holds exapt.json).")]
+Labelled = Annotated[str, typer.Argument(help="The labelled examples: a file, a folder, or hf:owner/name.")]
+Label = Annotated[list[str] | None, typer.Option("--label", help="Column(s) with the label.")]
+Column = Annotated[str | None, typer.Option("--column", help="Column with the text, sequence or picture.")]
+Group = Annotated[str | None, typer.Option("--group", help="Column whose equal values stay on one side of a split.")]
+Kind = Annotated[str, typer.Option("--task", help="classify, regress or tag.")]
+Workers = Annotated[
+    int | None, typer.Option("--workers", min=1, help="Processes that fit side by side; default: one a core.")
+]
+Budget = Annotated[int | None, typer.Option(min=1, help="Use so many labels; default: all but the test part.")]
+Require = Annotated[str | None, typer.Option(help="Exit with 2 unless the verdict is: helps, not-harms or equivalent.")]
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"exapt {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def common(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+    debug: Annotated[
+        bool, typer.Option("--debug", help="Show where an error came from. It may stand anywhere.")
+    ] = False,
+) -> None:
+    """Pre-training that proves itself: pre-train, adapt, and prove against a matched control that it helped.
+
+    Exit codes: 0 done; 1 a mistake, told in one line; 2 the verdict does not meet `--require`.
+    """
+
+
+@app.command("list")
+def list_(as_json: Json = False) -> None:
+    """List the shipped studies."""
+    from exapt import verbs
+
+    studies = verbs.list_studies()
+    lines = [f"{name:<22}{about}" for name, about in studies.items()]
+    _print(studies, as_json, "\n".join(lines))
+
+
+@app.command()
+def show(name: Study) -> None:
+    """Print a study's YAML, to copy and change."""
+    from exapt import verbs
+
+    typer.echo(verbs.show(name).rstrip())
+
+
+@app.command()
+def run(
+    study: Study,
+    out: Out = None,
+    set_: Set = None,
+    workers: Workers = None,
+    require: Require = None,
+    as_json: Json = False,
+) -> None:
+    """Run a whole study: pre-train, adapt every arm, and report whether pre-training helped."""
+    from exapt import verbs
+
+    verbs.check_bar(require)
+    result = verbs.run(study, out=out, set=set_ or (), workers=workers, say=_say(as_json), progress=not as_json)
+    _study(result, as_json, require)
+
+
+@app.command()
+def pretrain(
+    study: Study,
+    out: Out = None,
+    set_: Set = None,
+    fresh: Annotated[bool, typer.Option(help="Start anew.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Pre-train only, as a study describes it (keys domain, corpus, backbone, objective, pretrain)."""
+    from exapt import verbs
+
+    done = verbs.pretrain(study, out=out, set=set_ or (), fresh=fresh, progress=not as_json)
+    _print(done.summary(), as_json, done.sentence())
+
+
+@app.command()
+def adapt(
+    checkpoint: Checkpoint,
+    labelled: Labelled,
+    out: Annotated[Path, typer.Option("--out", help="Folder for the fitted model.")],
+    label: Label = None,
+    column: Column = None,
+    group: Group = None,
+    task: Kind = "classify",
+    budget: Budget = None,
+    seed: int = 0,
+    set_: Set = None,
+    as_json: Json = False,
+) -> None:
+    """Adapt a checkpoint to a labelled task and keep the fitted model for `predict`."""
+    from exapt import verbs
+
+    record = verbs.adapt(
+        checkpoint,
+        labelled,
+        out=out,
+        label=label,
+        column=column,
+        group=group,
+        task=task,
+        budget=budget,
+        seed=seed,
+        set=set_ or (),
+    )
+    _print(record, as_json, verbs.sentence_of_fit(record))
+
+
+@app.command()
+def probe(
+    checkpoint: Checkpoint,
+    labelled: Labelled,
+    label: Label = None,
+    column: Column = None,
+    group: Group = None,
+    task: Kind = "classify",
+    budget: Budget = None,
+    seed: int = 0,
+    set_: Set = None,
+    as_json: Json = False,
+) -> None:
+    """Linear and kNN probe of the frozen features, beside the same probes of a random network."""
+    from exapt import verbs
+
+    table = verbs.probe(
+        checkpoint,
+        labelled,
+        label=label,
+        column=column,
+        group=group,
+        task=task,
+        budget=budget,
+        seed=seed,
+        set=set_ or (),
+    )
+    _print({"probes": table}, as_json, verbs.table_of_probes(table))
+
+
+@app.command()
+def prove(
+    checkpoint: Checkpoint,
+    labelled: Labelled,
+    out: Out = None,
+    label: Label = None,
+    column: Column = None,
+    group: Group = None,
+    task: Kind = "classify",
+    budgets: Annotated[str, typer.Option(help="Label budgets, comma-separated.")] = "32,64,128,256",
+    seeds: int = 5,
+    set_: Set = None,
+    workers: Workers = None,
+    require: Require = None,
+    as_json: Json = False,
+) -> None:
+    """Prove a checkpoint you already have against training from scratch on your labelled task."""
+    from exapt import verbs
+
+    verbs.check_bar(require)
+    result = verbs.prove(
+        checkpoint,
+        labelled,
+        out=out,
+        label=label,
+        column=column,
+        group=group,
+        task=task,
+        budgets=_numbers(budgets),
+        seeds=seeds,
+        set=set_ or (),
+        workers=workers,
+        say=_say(as_json),
+        progress=not as_json,
+    )
+    _study(result, as_json, require)
+
+
+@app.command()
+def predict(
+    fitted: Annotated[Path, typer.Argument(help="A fitted model's folder (from `adapt`).")],
+    source: Annotated[str, typer.Argument(help="New examples: a file or folder.")],
+    out: Annotated[Path, typer.Option("--out", help="csv, npz or parquet to write.")],
+    column: Column = None,
+    as_json: Json = False,
+) -> None:
+    """Predict new examples with a fitted model."""
+    from exapt import verbs
+
+    rows = verbs.predict(fitted, source, out=out, column=column)
+    _print({"rows": rows, "out": str(out)}, as_json, f"{rows} predictions in {out}")
+
+
+@app.command()
+def embed(
+    checkpoint: Checkpoint,
+    source: Annotated[str, typer.Argument(help="Examples: a file or folder.")],
+    out: Annotated[Path, typer.Option("--out", help="csv, npz or parquet to write.")],
+    column: Column = None,
+    pooling: Annotated[str, typer.Option(help="mean, max, mean+max, first, last or bins.")] = "mean",
+    as_json: Json = False,
+) -> None:
+    """Write the frozen features of examples."""
+    from exapt import verbs
+
+    shape = verbs.embed(checkpoint, source, out=out, column=column, pooling=pooling)
+    _print(
+        {"rows": shape[0], "width": shape[1], "out": str(out)},
+        as_json,
+        f"{shape[0]} rows of {shape[1]} features in {out}",
+    )
+
+
+@app.command()
+def export(
+    checkpoint: Checkpoint,
+    out: Annotated[Path, typer.Option("--out", help="Folder to write.")],
+    to: Annotated[str, typer.Option(help="huggingface.")] = "huggingface",
+    as_json: Json = False,
+) -> None:
+    """Export a checkpoint to a folder that Hugging Face's AutoModel opens."""
+    from exapt import verbs
+
+    verbs.export(checkpoint, out, to=to)
+    _print({"out": str(out)}, as_json, f"exported to {out}")
+
+
+@app.command()
+def report(run_folder: Annotated[Path, typer.Argument(help="A run's folder.")], as_json: Json = False) -> None:
+    """Write a run's report anew from what is on disk, and print its first sentence."""
+    from exapt import verbs
+
+    result = verbs.report(run_folder)
+    _study(result, as_json, None)
+
+
+@app.command()
+def doctor(as_json: Json = False) -> None:
+    """Say what is installed, what each extra enables, and what this machine offers."""
+    from exapt import verbs
+
+    facts = verbs.doctor()
+    _print(facts, as_json, verbs.sentences_of_doctor(facts))
+
+
+@app.command()
+def schema(out: Annotated[Path | None, typer.Option("--out", help="File to write; default: print.")] = None) -> None:
+    """Print the JSON Schema of a study, for editors."""
+    from exapt import verbs
+
+    text = json.dumps(verbs.schema(), indent=1)
+    if out is None:
+        typer.echo(text)
+    else:
+        from exapt.files import write_text
+
+        write_text(out, text + "\n")
+
+
+def _study(result: Any, as_json: bool, require: str | None) -> None:
+    from exapt import verbs
+
+    page = result.folder / "report.html"
+    plain = {
+        "verdict": result.verdict,
+        "sentence": result.sentence,
+        "report": str(page),
+        "fits_computed": result.computed,
+    }
+    _print(plain, as_json, f"{result.sentence}\n{page}")
+    if require and not verbs.meets(result.conclusion, require):
+        raise typer.Exit(BAR_NOT_MET)
+
+
+def _print(data: Any, as_json: bool, words: str) -> None:
+    from exapt.files import jsonable
+
+    typer.echo(json.dumps(jsonable(data), ensure_ascii=False) if as_json else words)
+
+
+def _say(quiet: bool) -> Any:
+    return (lambda _: None) if quiet else (lambda words: typer.echo(words, err=True))
+
+
+def _numbers(text: str) -> list[int]:
+    try:
+        return [int(part) for part in text.split(",") if part.strip()]
+    except ValueError:
+        raise InputError(f"--budgets {text}: expected whole numbers, for example 32,64,128") from None
+
+
+def main(words: Sequence[str] | None = None) -> None:
+    """Entry point: a user's mistake is one line on the standard error and exit code 1; `--debug` shows where."""
+    given = list(sys.argv[1:] if words is None else words)
+    debug = "--debug" in given
+    sys.exit(_run([word for word in given if word != "--debug"] or ["--help"], debug))
+
+
+def _run(words: list[str], debug: bool) -> int:
+    try:
+        code: int | None = app(args=words, prog_name="exapt", standalone_mode=False)
+    except (InputError, DivergenceError, MISUSE) as error:
+        if debug:
+            raise
+        return _fail(_one_line(error), MISTAKE)
+    except OSError as error:
+        if debug:
+            raise
+        return _fail(f"{error.filename or 'a file'}: {error.strerror or error}; what is finished is kept", MISTAKE)
+    except KeyboardInterrupt:
+        code = INTERRUPTED
+    if code == INTERRUPTED:
+        return _fail("interrupted; what is finished is kept, and the same command goes on from there", code)
+    return code or DONE
+
+
+def _one_line(error: Exception) -> str:
+    """The words of an error; of a misuse the parser's, and where to read on."""
+    context = getattr(error, "ctx", None)
+    words = " ".join(error.format_message().split()) if hasattr(error, "format_message") else str(error)
+    return f"{words} (see `{context.command_path} --help`)" if context else words
+
+
+def _fail(words: str, code: int) -> int:
+    typer.echo(f"exapt: {words}", err=True)
+    return code

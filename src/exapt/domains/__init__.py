@@ -1,0 +1,31 @@
+"""Fields of data: text, DNA, protein and pictures. Files become data sets, data sets become batches."""
+
+from exapt.domains.base import MISSING, Arrays, Dataset, Domain, Example, Inputs, Masked, Source, Store
+from exapt.domains.dna import DnaDomain, DnaSpec
+from exapt.domains.image import ImageDomain, ImageSpec
+from exapt.domains.protein import ProteinDomain, ProteinSpec
+from exapt.domains.specs import DomainSpec, from_arrays, load_domain
+from exapt.domains.text import TextDomain, TextSpec
+
+__all__ = [
+    "MISSING",
+    "Arrays",
+    "Dataset",
+    "DnaDomain",
+    "DnaSpec",
+    "Domain",
+    "DomainSpec",
+    "Example",
+    "ImageDomain",
+    "ImageSpec",
+    "Inputs",
+    "Masked",
+    "ProteinDomain",
+    "ProteinSpec",
+    "Source",
+    "Store",
+    "TextDomain",
+    "TextSpec",
+    "from_arrays",
+    "load_domain",
+]

@@ -1,0 +1,252 @@
+"""What a field must provide: files -> Dataset -> Batch, and what may be hidden in a batch."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, ClassVar, Literal, NamedTuple, Protocol, Self
+
+import numpy as np
+import torch
+
+from exapt.batch import Batch
+from exapt.errors import InputError
+from exapt.spec import Spec
+
+
+class Source(Spec):
+    """Where examples come from, and which columns of the file matter."""
+
+    path: str
+    """A file, a folder of files of one kind, a member of an archive `file.zip::member`, `sklearn:digits`, or
+    `hf:owner/name` (optionally `hf:owner/name:split` or `hf:owner/name:config:split`)."""
+    column: str | None = None
+    """The column or key that holds the text, sequence or picture; None picks the field's usual name."""
+    label: str | list[str] | None = None
+    """The column(s) that hold the label; per-element labels are strings or lists as long as the example. For FASTA:
+    a `key=value` of the headers, or a second FASTA (beside the first, or in the same archive) with the same names."""
+    group: str | None = None
+    """A column whose equal values must stay on one side of a split."""
+    split: str | None = None
+    """A column that says train, valid or test for each example. A column `validation` beside a column `set` that is
+    True turns train into valid (the FLIP benchmarks' convention)."""
+    mask: str | None = None
+    """A column (or second FASTA) of 0 and 1 as long as the example: per-element labels under a 0 are missing, which
+    is written `MISSING` in a string of labels and None in a list."""
+    record: Literal["file", "line", "paragraph"] | None = None
+    """What one example of a .txt file is; paragraphs end at blank lines. None: text takes the whole file, sequences
+    one a line."""
+    limit: int | None = None
+    """Read at most so many examples, from the start."""
+
+
+MISSING = "?"
+"""A per-element label that is not known, in a string of labels."""
+
+
+@dataclass(frozen=True)
+class Arrays:
+    """Examples in memory: the source for Python users. Build it with `exapt.domains.from_arrays`."""
+
+    values: Sequence[Any] | np.ndarray
+    """Texts or sequences (n,), or pictures (n, H, W), (n, H, W, C) or (n, 1 | 3, H, W)."""
+    columns: Mapping[str, Sequence[Any] | np.ndarray] = field(default_factory=dict)
+    """Labels, groups and splits by name, (n,) each."""
+    label: str | list[str] | None = None
+    group: str | None = None
+    split: str | None = None
+    path: str = "memory"
+    """The name in messages."""
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What the elements of a domain look like to a backbone."""
+
+    kind: Literal["tokens", "pictures"]
+    vocabulary: int = 0
+    """Number of token ids (kind 'tokens')."""
+    special: Mapping[str, int] = field(default_factory=dict)
+    """Ids of pad, unknown, start, end, mask (kind 'tokens')."""
+    channels: int = 0
+    """Colour channels (kind 'pictures')."""
+    patch: int = 0
+    """Side of a square patch in pixels (kind 'pictures'); an element is one patch."""
+    length: int = 0
+    """The longest example in elements, ends included."""
+
+
+@dataclass(frozen=True)
+class Example:
+    """One example as the data set holds it, before packing."""
+
+    inputs: np.ndarray
+    """Token ids (n,) or a picture (H, W, C) in uint8 or float."""
+    index: int
+    targets: Mapping[str, np.ndarray] = field(default_factory=dict)
+    element_targets: Mapping[str, np.ndarray] = field(default_factory=dict)
+
+
+class Store(Protocol):
+    """Random access to raw examples; may be memory-mapped and larger than memory."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int) -> np.ndarray: ...
+
+    @property
+    def lengths(self) -> np.ndarray:
+        """(n,) elements of each example, without any ends that `collate` adds."""
+        ...
+
+    def fingerprint(self) -> str:
+        """A content hash that does not depend on where the files lie."""
+        ...
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Examples of one source in file order, with raw columns and, once a task has read them, targets."""
+
+    store: Store
+    rows: np.ndarray
+    """(n,) which example of the store stands at each place; a subset keeps the store and picks rows."""
+    columns: Mapping[str, np.ndarray] = field(default_factory=dict)
+    """Raw values per example (labels, groups, splits), (n,) each, as read."""
+    targets: Mapping[str, np.ndarray] = field(default_factory=dict)
+    """Encoded labels per example, (n, …) each."""
+    element_targets: Mapping[str, np.ndarray] = field(default_factory=dict)
+    """Encoded labels per element, object arrays (n,) of arrays each as long as its example."""
+    source: str = "memory"
+    """The path, for messages."""
+    skipped: Mapping[str, int] = field(default_factory=dict)
+    """How many records were left out when reading, by reason."""
+    roles: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Which columns the source named as `label`, `group` and `split`."""
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, index: int) -> Example:
+        return Example(
+            inputs=self.store[int(self.rows[index])],
+            index=int(self.rows[index]),
+            targets={k: v[index] for k, v in self.targets.items()},
+            element_targets={k: v[index] for k, v in self.element_targets.items()},
+        )
+
+    @property
+    def lengths(self) -> np.ndarray:
+        """(n,) elements of each example."""
+        return self.store.lengths[self.rows]
+
+    def subset(self, places: Sequence[int] | np.ndarray) -> Self:
+        """The examples at some places, in the order asked for."""
+        at = np.asarray(places, dtype=np.int64)
+        return replace(
+            self,
+            rows=self.rows[at],
+            columns={k: v[at] for k, v in self.columns.items()},
+            targets={k: v[at] for k, v in self.targets.items()},
+            element_targets={k: v[at] for k, v in self.element_targets.items()},
+        )
+
+    def column(self, name: str) -> np.ndarray:
+        """A raw column; raises `InputError` naming the file and the columns there are."""
+        if name not in self.columns:
+            there = ", ".join(sorted(self.columns)) or "none"
+            raise InputError(f"{self.source}: no column '{name}' was read; there are: {there}")
+        return self.columns[name]
+
+    def fingerprint(self) -> str:
+        """A content hash of the examples, their order and their columns."""
+        parts = hashlib.sha256(self.store.fingerprint().encode())
+        parts.update(np.ascontiguousarray(self.rows, dtype=np.int64).tobytes())
+        for name in sorted(self.columns):
+            parts.update(json.dumps([name, self.columns[name].tolist()], default=np.ndarray.tolist).encode())
+        return parts.hexdigest()[:16]
+
+
+class Masked(NamedTuple):
+    """A batch with something hidden, and what was hidden."""
+
+    batch: Batch
+    """What the backbone may see: tokens replaced in place, or only the visible patches."""
+    where: torch.Tensor
+    """(M,) places of the hidden elements among all N elements of the unhidden batch."""
+    target: torch.Tensor
+    """(M,) original token ids, or (M, patch · patch · C) pixels normalised patch by patch."""
+    queries: Batch | None = None
+    """Where the elements were removed rather than replaced: M empty elements with positions and offsets (B + 1,)."""
+
+
+class Domain(ABC):
+    """One field of data. Every random choice takes an explicit generator."""
+
+    spec: Spec
+    inputs: Inputs
+    baseline: ClassVar[str] = "classical features"
+    """What `classical` gives, in words for the report."""
+
+    @abstractmethod
+    def read(self, source: Source | Arrays, cache: Path | None = None) -> Dataset:
+        """Read a source into a data set; large corpora are encoded once into `cache` and memory-mapped from there."""
+
+    @abstractmethod
+    def collate(self, examples: Sequence[Example]) -> Batch:
+        """Pack examples; float pictures in (B, C, H, W), token ids as int64 with any ends added."""
+
+    @abstractmethod
+    def mask(self, batch: Batch, ratio: float, rng: torch.Generator) -> Masked:
+        """Hide a share of each example's elements."""
+
+    def windows(self, dataset: Dataset, phase: int = 0) -> Dataset:
+        """The data set cut to examples no longer than `inputs.length`; `phase` shifts where the cuts fall."""
+        return dataset
+
+    def views(self, batch: Batch, rng: torch.Generator) -> tuple[Batch, Batch]:
+        """Two random views of every example."""
+        raise InputError(f"{type(self).__name__}: this domain has no views")
+
+    def canonical(self, inputs: np.ndarray) -> np.ndarray:
+        """An example's stored inputs in one form, equal for examples that mean the same (DNA: both strands)."""
+        return inputs
+
+    def fingerprints(self, example: Example) -> np.ndarray:
+        """(k,) uint64 hashes of the example's parts, for overlap with other data."""
+        raise InputError(f"{type(self).__name__}: this domain has no fingerprints")
+
+    def augment(self, batch: Batch, rng: torch.Generator) -> Batch:
+        """A random change that keeps what a batch means (for DNA, the other strand); by default none."""
+        return batch
+
+    def kept(self, dataset: Dataset) -> np.ndarray:
+        """(n,) how many elements of each example `collate` keeps; the rest, at its end, is cut off."""
+        return dataset.lengths
+
+    def truncated(self, dataset: Dataset) -> int:
+        """How many examples are longer than `collate` keeps."""
+        return int((self.kept(dataset) < dataset.lengths).sum())
+
+    def classical(self, train: Dataset, others: Sequence[Dataset] = ()) -> list[Any]:
+        """Features (n, p), dense or scipy-sparse, of the field's classical baseline (TF-IDF, k-mers, pixels).
+
+        One matrix for `train` and one for each of the others; vocabularies and weights are learnt on `train` alone.
+        """
+        raise InputError(f"{type(self).__name__}: this domain has no classical baseline")
+
+    def classical_elements(self, dataset: Dataset) -> Any:
+        """Features (N, p) of every element that `collate` keeps, for the baseline of per-element tasks."""
+        raise InputError(f"{type(self).__name__}: this domain has no classical baseline for single elements")
+
+    @abstractmethod
+    def describe(self) -> dict[str, Any]:
+        """Plain facts for the report: what an element is, how many kinds, the longest example."""
+
+    @abstractmethod
+    def save(self, folder: Path) -> None:
+        """Write whatever was learned from data (a tokenizer) beside the spec, as JSON."""

@@ -1,0 +1,152 @@
+"""Reading a source record by record, whatever holds it: the one way from files to pieces."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any, Literal
+
+from exapt.domains.base import Arrays, Source
+from exapt.domains.fasta import read_sequences
+from exapt.domains.opening import FASTA, FASTQ, TABLES, File, beside, ending, find_files
+from exapt.domains.pieces import ROWS, Piece, Wanted, finish_columns, first_records, from_file, require
+from exapt.domains.tables import open_hub, read_hub, read_table
+from exapt.errors import InputError
+from exapt.spec import digest
+
+BLOCK = 1 << 20
+"""Characters of a long document read at once."""
+
+
+@dataclass(frozen=True)
+class Format:
+    """What a field's files look like."""
+
+    usual: tuple[str, ...]
+    """Usual names of the column that holds the value."""
+    endings: frozenset[str]
+    """File endings that can be read."""
+    record: Literal["file", "line", "paragraph"]
+    """What one record of a .txt file is, unless the source says."""
+    what: str
+    """What is expected, for messages."""
+
+
+TEXTS = Format(
+    ("text", "review", "content"), frozenset({".txt"}) | TABLES, "file", "a .txt, .csv, .tsv, .jsonl or .parquet file"
+)
+SEQUENCES = Format(
+    ("sequence", "seq"),
+    frozenset({".txt"}) | TABLES | FASTA | FASTQ,
+    "line",
+    "a FASTA, FASTQ, .csv, .jsonl or .parquet file",
+)
+
+
+@dataclass
+class Opened:
+    """A source found: its files, its Hugging Face data set, or its arrays."""
+
+    source: Source | Arrays
+    form: Format
+    files: list[File]
+    hub: Any = None
+
+    @property
+    def wanted(self) -> Wanted:
+        return Wanted.of(self.source, self.form.usual)
+
+    def pieces(self) -> Iterator[Piece]:
+        """Every record in order, in pieces, with the columns asked for."""
+        limit = self.source.limit if isinstance(self.source, Source) else None
+        for piece in first_records(self._raw(), limit):
+            yield finish_columns(piece, self.wanted)
+
+    def _raw(self) -> Iterator[Piece]:
+        if isinstance(self.source, Arrays):
+            yield from read_arrays(self.source, self.wanted)
+        elif self.hub is not None:
+            yield from read_hub(self.hub, self.source.path, self.wanted)
+        for file in self.files:
+            yield from self._of_file(file)
+
+    def _of_file(self, file: File) -> Iterator[Piece]:
+        if file.suffix in TABLES:
+            return read_table(file, self.wanted)
+        if file.suffix in FASTA | FASTQ:
+            return read_sequences(file, self.wanted)
+        given = self.source.record if isinstance(self.source, Source) else None
+        return read_txt(file, self.wanted, given or self.form.record)
+
+    def contents(self) -> str:
+        """A hash of what was found, without where it lies."""
+        if self.hub is not None:
+            return digest(["hub", self.hub._fingerprint])
+        pairs = [beside(file, n) for file in self.files for n in self.wanted.others if ending(n) in FASTA]
+        return digest([[str(file.within), file.checksum()] for file in [*self.files, *pairs]])
+
+
+def open_source(source: Source | Arrays, form: Format) -> Opened:
+    """Find what a source names; raises `InputError` where it is missing, empty or of the wrong kind."""
+    if isinstance(source, Arrays):
+        return Opened(source, form, [])
+    if source.path.startswith("hf:"):
+        return Opened(source, form, [], open_hub(source.path))
+    return Opened(source, form, find_files(source.path, form.endings, form.what))
+
+
+def read_arrays(arrays: Arrays, wanted: Wanted) -> Iterator[Piece]:
+    """Pieces of examples in memory."""
+    for name in wanted.others:
+        require(name, arrays.columns, arrays.path)
+    for name, column in arrays.columns.items():
+        if len(column) != len(arrays.values):
+            raise InputError(f"{arrays.path}: {len(arrays.values)} examples but {len(column)} values of '{name}'")
+    for start in range(0, len(arrays.values), ROWS):
+        part = slice(start, start + ROWS)
+        columns = {name: list(arrays.columns[name][part]) for name in wanted.others}
+        yield Piece(arrays.path, arrays.values[part], start + 1, "example", columns)
+
+
+def read_txt(file: File, wanted: Wanted, record: Literal["file", "line", "paragraph"]) -> Iterator[Piece]:
+    """Documents of a .txt: the whole file (in blocks that carry on), its lines, or its paragraphs."""
+    given = from_file(file)
+    for name in wanted.others:
+        if name not in given:
+            raise InputError(
+                f"{file.name}: a .txt file has no column '{name}'; valid: {', '.join(given)}, or give a csv or jsonl"
+            )
+    with file.open() as raw:
+        text = io.TextIOWrapper(raw, encoding="utf-8-sig")
+        parts = {"file": _blocks, "line": _lines, "paragraph": _paragraphs}[record](text)
+        first = 1
+        size = 1 if record == "file" else ROWS
+        while batch := list(islice(parts, size)):
+            columns = {name: [given[name]] * len(batch) for name in wanted.others}
+            goes_on = record == "file" and first > 1
+            yield Piece(file.name, batch, 1 if record == "file" else first, record, columns, goes_on)
+            first += len(batch)
+
+
+def _blocks(text: io.TextIOBase) -> Iterator[str]:
+    """A document in blocks that end at line ends, so that its words stay whole."""
+    while block := text.read(BLOCK):
+        yield block + text.readline(BLOCK)
+
+
+def _lines(text: io.TextIOBase) -> Iterator[str]:
+    return (line.rstrip("\n") for line in text)
+
+
+def _paragraphs(text: io.TextIOBase) -> Iterator[str]:
+    lines: list[str] = []
+    for line in text:
+        if line.strip():
+            lines.append(line)
+        elif lines:
+            yield "".join(lines).strip()
+            lines = []
+    if lines:
+        yield "".join(lines).strip()

@@ -1,0 +1,14 @@
+"""Self-supervised losses: one spec a file, and their union by kind."""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from exapt.objectives.autoregressive import AutoregressiveSpec
+from exapt.objectives.base import Loss, Objective
+from exapt.objectives.masked import MaskedSpec
+
+ObjectiveSpec = Annotated[MaskedSpec | AutoregressiveSpec, Field(discriminator="kind")]
+"""Any objective, told apart by `kind`."""
+
+__all__ = ["AutoregressiveSpec", "Loss", "MaskedSpec", "Objective", "ObjectiveSpec"]

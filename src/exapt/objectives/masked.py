@@ -1,0 +1,54 @@
+"""Masked modelling: hide some elements, predict them from both sides (BERT, Devlin 2019; MAE, He 2022)."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from pydantic import Field, PositiveInt
+
+from exapt.backbones.base import Backbone
+from exapt.batch import Batch
+from exapt.domains.base import Domain
+from exapt.objectives.base import Loss, Objective
+from exapt.objectives.masked_patches import MaskedPatches
+from exapt.objectives.tokens import TokenObjective, check_direction
+from exapt.spec import Spec
+
+RATIOS = {"tokens": 0.3, "pictures": 0.75}
+"""The share hidden by default: ModernBERT's for tokens, MAE's for patches."""
+
+
+class MaskedSpec(Spec):
+    """Hide a share of each example and predict it: token ids, or the pixels of patches."""
+
+    kind: Literal["masked"] = "masked"
+    ratio: float | None = Field(default=None, gt=0, lt=1)
+    """The share of elements to hide; None: 0.3 of tokens, 0.75 of a picture's patches."""
+    decoder_width: PositiveInt | None = None
+    """Pictures only: width of the light decoder; None: half the backbone's."""
+    decoder_depth: PositiveInt = 2
+    """Pictures only: blocks of the light decoder."""
+
+    def build(self, domain: Domain, backbone: Backbone, seed: int | None = None) -> Objective:
+        """The objective for a domain's kind of element; raises `InputError` for a causal backbone."""
+        check_direction(backbone, causal=False)
+        ratio = self.ratio or RATIOS[domain.inputs.kind]
+        if domain.inputs.kind == "tokens":
+            return MaskedTokens(domain, backbone, ratio, seed)
+        width, depth = self.decoder_width, self.decoder_depth
+        return MaskedPatches(domain, backbone, ratio=ratio, width=width, depth=depth, seed=seed)
+
+
+class MaskedTokens(TokenObjective):
+    """Cross entropy at the hidden tokens; logits are computed nowhere else."""
+
+    def __init__(self, domain: Domain, backbone: Backbone, ratio: float, seed: int | None = None) -> None:
+        super().__init__(backbone, seed)
+        self.domain = domain
+        self.ratio = ratio
+
+    def forward(self, backbone: Backbone, batch: Batch, rng: torch.Generator) -> Loss:
+        masked = self.domain.mask(batch, self.ratio, rng)
+        elements = backbone(masked.batch).elements
+        return self.prediction(backbone, elements.index_select(0, masked.where), masked.target)

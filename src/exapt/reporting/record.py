@@ -1,0 +1,127 @@
+"""The sections on what the evidence stands on: data, method, failures, each fit's file, and the machine."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from exapt.evidence.unit import count
+from exapt.reporting import figures
+from exapt.reporting.blocks import Block, Cell, Figure, Items, Section, Table, Text, facts, row, value_text
+from exapt.reporting.numbers import Plain, difference, unit_of, verdict_cell
+
+
+def findings(found: Sequence[Plain]) -> Section | None:
+    """Every finding of the run, the audits' among them; a single one is the verdict itself."""
+    if len(found) < 2:
+        return None
+    rows = [
+        row(
+            str(one["name"]),
+            Cell(str(one["verdict"]), mark=str(one["verdict"]).lower()),
+            value_text(one.get("effect")),
+            " to ".join(value_text(end) for end in one["interval"]) if one.get("interval") else "–",
+            value_text(one.get("n")),
+            str(one.get("how", "")),
+        )
+        for one in found
+    ]
+    return Section("Findings", [Table(["question", "verdict", "effect", "interval", "n", "how"], rows)])
+
+
+def pretraining(data: Plain) -> Section | None:
+    """The loss of pre-training, and the facts of its run."""
+    blocks: list[Block] = []
+    drawn = figures.pretraining(data.get("curve") or [])
+    if drawn:
+        blocks.append(Figure(drawn, "Loss of the self-supervised objective; what is held out was never trained on."))
+    if data.get("curve"):
+        blocks.append(_losses(data["curve"]))
+    if data.get("facts"):
+        blocks.append(facts(data["facts"]))
+    if data.get("specs"):
+        rows = [row(key, value_text(value)) for key, value in data["specs"].items()]
+        blocks.append(Table(["part", "description"], rows, "Every setting of the pre-training", long=True))
+    return Section("Pre-training", blocks) if blocks else None
+
+
+def corpus_and_split(data: Mapping[str, Any]) -> Section | None:
+    """What was read, and how the test part was kept apart."""
+    return Section("Data and split", [facts(data)]) if data else None
+
+
+def method(sentences: Sequence[str], verdict: Plain) -> Section | None:
+    """How it was measured: this study's sentences, then what every number means."""
+    if not verdict.get("main"):
+        return Section("How it was measured", [Items(list(sentences))]) if sentences else None
+    overall, unit = verdict["main"]["overall"], unit_of(verdict)
+    level, margin = f"{overall['confidence'] * 100:g} %", unit.margin(overall["margin"])
+    general = [
+        f"Every difference is paired: both arms of a seed see the same labels and split. Its {level} interval is "
+        "Student's t over seeds.",
+        f"HELPS: the interval lies above zero. HARMS: below. EQUIVALENT: inside ±{margin}. NON-INFERIOR: above "
+        f"−{margin}. INCONCLUSIVE: none of these. Each is a one-sided test at {(1 - overall['confidence']) * 50:g} %.",
+        "The exact p flips the signs of the paired differences in every way (one-sided, in the direction observed). "
+        "Holm's correction over the budgets uses the paired t-test's one-sided p.",
+        "Labels saved are read off the control's isotonic mean curve, never beyond its budgets; the power law is "
+        "followed to twice the largest at most. Their intervals bootstrap whole seeds with Hesterberg's expanded "
+        "percentiles.",
+        "A fit that diverged keeps the score of chance and is counted; none is dropped.",
+    ]
+    return Section("How it was measured", [Items([*sentences, *general])])
+
+
+def failures(verdict: Plain) -> Section | None:
+    """Fits that diverged, and what the verdict would be without their seeds."""
+    failed = verdict.get("failures")
+    if not failed:
+        return None
+    rows = [row(f["arm"], count(f["budget"]), str(f["seed"]), str(f.get("why", "diverged"))) for f in failed]
+    blocks: list[Block] = [Table(["arm", "labels", "seed", "what happened"], rows, "Kept at the score of chance")]
+    without = verdict.get("without_failures")
+    if without:
+        said = f"{difference(without, unit_of(verdict)).words}, {verdict_cell(without).text}, n = {without['n']}"
+        blocks.append(Text(f"Without the seeds in which one of the two arms failed: {said}."))
+    return Section("Failures", blocks)
+
+
+def every_number(fits: Sequence[Plain]) -> Section | None:
+    """Each fit with the file that holds it."""
+    if not fits:
+        return None
+    columns = ["arm", "budget", "seed", "score", "validation", "train", "valid", "test", "seconds", "diverged"]
+    present = [name for name in columns if any(fit.get(name) is not None for fit in fits)]
+    rows = [row(*(_fit_cell(fit, name) for name in present), _file_cell(fit.get("file"))) for fit in fits]
+    caption = f"All {count(len(fits))} fits, each with its file"
+    return Section("Every number", [Table([*present, "file"], rows, caption, long=True)])
+
+
+def environment(data: Mapping[str, Any]) -> Section | None:
+    """Versions, seeds, machine and commit."""
+    return Section("Environment", [facts(data)]) if data else None
+
+
+def _losses(curve: Sequence[Plain]) -> Table:
+    """The numbers of the loss figure: first, last and best of each series."""
+    rows = []
+    for key, name in (("loss", "training loss"), ("held_out_loss", "held-out loss")):
+        points = [(line["step"], line[key]) for line in curve if isinstance(line.get(key), int | float)]
+        if points:
+            best = min(points, key=lambda point: point[1])
+            rows.append(
+                row(name, *(f"{loss:.4g} at step {count(step)}" for step, loss in (points[0], best, points[-1])))
+            )
+    return Table(["", "first", "best", "last"], rows)
+
+
+def _fit_cell(fit: Plain, name: str) -> str:
+    value = fit.get(name)
+    if name in ("score", "validation") and isinstance(value, int | float):
+        return f"{value:.4f}".replace("-", "−")
+    if name == "seconds" and isinstance(value, int | float):
+        return f"{value:.1f}"
+    return value_text(value)
+
+
+def _file_cell(file: Any) -> Cell:
+    return Cell(str(file).rsplit("/", 1)[-1], link=str(file)) if file else Cell("–")

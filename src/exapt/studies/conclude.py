@@ -1,0 +1,108 @@
+"""From the fits on disk to the conclusion, and to the plain data that the report shows."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from exapt.errors import InputError
+from exapt.evidence.conclude import Conclusion, conclude
+from exapt.evidence.curves import Curves
+from exapt.evidence.finding import Finding
+from exapt.files import read_json
+from exapt.studies.fits import cells
+from exapt.studies.prepare import Prepared
+from exapt.training.log import read_metrics
+
+Records = list[dict[str, Any]]
+
+
+def conclude_study(prepared: Prepared, found: Records) -> tuple[Conclusion, list[Finding]]:
+    """The conclusion of a finished study, and its findings. Raises `InputError` when fits are missing."""
+    missing = len(list(cells(prepared))) - len(found)
+    if missing:
+        raise InputError(f"{prepared.folder.path}: {missing} fits are not there yet; finish them with `exapt run`")
+    what = words(prepared)
+    fits = [record | {"diverged": record["fit"]["diverged"]} for record in found]
+    conclusion = conclude(
+        Curves.of(fits, what),
+        margin=prepared.spec.margin,
+        metric=prepared.described["metric"],
+        condition=_condition(prepared),
+        baselines=tuple(name for name, arm in prepared.spec.all_arms().items() if arm.start in ("scratch", "none")),
+    )
+    return conclusion, [conclusion.finding()]
+
+
+def report_data(prepared: Prepared, conclusion: Conclusion, findings: list[Finding], found: Records) -> dict[str, Any]:
+    """What the report shows."""
+    spec = prepared.spec
+    return {
+        "title": spec.name,
+        "about": spec.about,
+        "verdict": conclusion.plain(),
+        "curves": conclusion.curves.plain(prepared.described["metric"]),
+        "pretraining": _pretraining(prepared),
+        "data": prepared.described["facts"],
+        "findings": [finding.plain() for finding in findings],
+        "method": method(prepared),
+        "fits": [_line(record) for record in found],
+        "environment": prepared.folder.note()["environment"]
+        | {"seeds": list(range(spec.seeds)), "spec": spec.digest()},
+        "warnings": _warnings(prepared),
+    }
+
+
+def words(prepared: Prepared) -> dict[str, str]:
+    """What each arm is; the field says what its classical features are."""
+    arms = prepared.spec.all_arms()
+    return {name: arm.what.format(classical=prepared.domain.baseline) for name, arm in arms.items()}
+
+
+def method(prepared: Prepared) -> list[str]:
+    """How it was measured, in sentences."""
+    spec, described = prepared.spec, prepared.described
+    arms = ", ".join(f"{name} ({what})" if what else name for name, what in words(prepared).items())
+    return [
+        f"Arms: {arms}.",
+        f"Each budget counts all labels used: {1 - spec.validation:.0%} train, {spec.validation:.0%} choose among the "
+        "same grid of settings in every arm; a smaller budget is part of the larger ones of its seed.",
+        f"Every fit is scored once, after all its choices, on the same {described['facts']['test']} test examples, "
+        "which no choice has seen.",
+        f"Seeds 0 to {spec.seeds - 1} draw the labels, the head, the order of examples and the random networks anew.",
+        _condition(prepared) or f"{spec.checkpoints} independent pre-training runs take turns over the seeds.",
+        f"The difference that matters was set beforehand: {spec.margin:g} of {described['metric']}.",
+    ]
+
+
+def _condition(prepared: Prepared) -> str | None:
+    if len(prepared.checkpoints) > 1:
+        return None
+    return "All seeds adapt one checkpoint: what is concluded holds for it, not for every pre-training run."
+
+
+def _pretraining(prepared: Prepared) -> dict[str, Any]:
+    first = prepared.checkpoints[0]
+    record = read_json(first / "exapt.json")
+    return {
+        "curve": read_metrics(first / "metrics.jsonl"),
+        "facts": record.get("record", {}),
+        "specs": record.get("specs", {}),
+    }
+
+
+def _line(record: dict[str, Any]) -> dict[str, Any]:
+    keep = ("file", "arm", "budget", "seed", "score", "seconds", "train", "valid", "test")
+    return {k: record[k] for k in keep} | {
+        "validation": record["fit"].get("valid_score"),
+        "diverged": record["fit"]["diverged"],
+    }
+
+
+def _warnings(prepared: Prepared) -> list[str]:
+    found: list[str] = list(prepared.described["warnings"])
+    if prepared.spec.checkpoint is not None:
+        found.append(
+            "The checkpoint was made outside this study: whether it was pre-trained on examples of the test part, "
+            "without their labels, is not known."
+        )
+    return found

@@ -1,0 +1,39 @@
+"""The part of a study that pre-trains, on its own."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import Field
+
+from exapt.backbones import BackboneSpec, TransformerSpec
+from exapt.domains import DomainSpec
+from exapt.domains.base import Source
+from exapt.errors import InputError
+from exapt.objectives import MaskedSpec, ObjectiveSpec
+from exapt.spec import Spec
+from exapt.studies.reading import REQUIRED
+from exapt.studies.spec import StudySpec
+from exapt.training.spec import TrainingSpec
+
+
+class PretrainSpec(Spec):
+    """What `exapt pretrain` reads: the same keys as a study's, with or without the labelled part."""
+
+    name: str = Field(default="pretraining", pattern=r"^[a-z0-9][a-z0-9._-]*$")
+    domain: DomainSpec
+    corpus: Source
+    backbone: BackboneSpec = TransformerSpec()
+    objective: ObjectiveSpec = MaskedSpec()
+    pretrain: TrainingSpec = TrainingSpec(epochs=1)
+
+    @classmethod
+    def of(cls, data: Mapping[str, Any], where: str) -> PretrainSpec:
+        """From plain data; keys that only a whole study has are left aside, unknown ones refused."""
+        own = {k: v for k, v in data.items() if k in cls.model_fields or k not in StudySpec.model_fields}
+        spec = cls.parse(own, where)
+        if spec.corpus.path == REQUIRED:
+            needed = (data.get("needs") or {}).get("corpus.path", "the corpus")
+            raise InputError(f"{where}: corpus.path is not set. It needs {needed}. Add --set corpus.path=YOUR_FILE")
+        return spec

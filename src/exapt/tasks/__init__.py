@@ -1,0 +1,31 @@
+"""Labelled tasks: one spec a file, and their union by kind."""
+
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+from pydantic import Field, TypeAdapter
+
+from exapt.tasks.base import Task
+from exapt.tasks.classify import ClassifySpec, ClassifyTask
+from exapt.tasks.heads import HeadSpec
+from exapt.tasks.multilabel import MultiLabelTask
+from exapt.tasks.regress import RegressSpec, RegressTask
+from exapt.tasks.tag import TagSpec, TagTask
+
+TaskSpec = Annotated[ClassifySpec | RegressSpec | TagSpec, Field(discriminator="kind")]
+"""Any task, told apart by `kind`."""
+
+
+def load_task(data: Mapping[str, Any]) -> Task:
+    """The task again from what `Task.plain` gave."""
+    spec: ClassifySpec | RegressSpec | TagSpec = TypeAdapter(TaskSpec).validate_python(data["spec"])
+    if isinstance(spec, RegressSpec):
+        return RegressTask.restored(spec, data)
+    if isinstance(spec, TagSpec):
+        return TagTask(spec, list(data["classes"]))
+    if "columns" in data:
+        return MultiLabelTask(spec, list(data["classes"]), list(data["columns"]))
+    return ClassifyTask(spec, list(data["classes"]))
+
+
+__all__ = ["ClassifySpec", "HeadSpec", "RegressSpec", "TagSpec", "Task", "TaskSpec", "load_task"]

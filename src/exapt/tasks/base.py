@@ -1,0 +1,91 @@
+"""What every labelled task is: targets, a head, a loss and a metric."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Any
+
+import numpy as np
+from torch import Tensor, nn
+
+from exapt.batch import Batch
+from exapt.domains.base import Dataset
+from exapt.objectives.base import Loss
+from exapt.spec import Spec
+
+
+class Task(ABC):
+    """A labelled task. Built from a spec and a data set (which fixes the classes, or the scale of a regression).
+
+    Three spaces: `targets['label']` holds encoded labels (class numbers, 0/1 a label, or values in their own units;
+    missing is −1 or NaN); a head's *output* is what `loss` takes; a *prediction* is `decode(output)`, and `truth` gives
+    the labels in the shape that `metric` compares predictions with.
+    """
+
+    spec: Spec
+    outputs: int
+    """Width of the head's output."""
+    per_element: bool = False
+    """Whether labels belong to elements (tag) rather than examples."""
+    every_stratum: bool = False
+    """Whether each of `strata` must stand in every part of a split: a class that was never seen cannot be named."""
+    metric_name: str
+    """What `metric` measures, in the field's word: 'accuracy', 'AUC', 'R²' …; higher is always better."""
+
+    @abstractmethod
+    def attach(self, dataset: Dataset) -> Dataset:
+        """The data set with encoded targets under the key 'label'; bad labels raise `InputError` with file and row."""
+
+    @abstractmethod
+    def head(self, width: int, seed: int | None = None) -> nn.Module:
+        """A fresh head: Features -> (B, outputs), or (N, outputs) where labels belong to elements."""
+
+    @abstractmethod
+    def loss(self, output: Tensor, batch: Batch) -> Loss:
+        """Mean loss over the labels that are there; missing labels cost nothing."""
+
+    @abstractmethod
+    def decode(self, output: Tensor) -> np.ndarray:
+        """Raw outputs to predictions: probabilities (n, classes), or values in the label's own units."""
+
+    @abstractmethod
+    def metric(self, prediction: np.ndarray, truth: np.ndarray) -> float:
+        """Higher is better; missing labels are left out."""
+
+    @abstractmethod
+    def item_scores(self, prediction: np.ndarray, truth: np.ndarray) -> np.ndarray:
+        """(n,) a bounded score of each example (1 right, 0 wrong; or minus the squared error), for paired tests."""
+
+    @abstractmethod
+    def plain(self) -> dict[str, Any]:
+        """The spec and what was learnt from the data, as JSON; `exapt.tasks.load_task` restores it."""
+
+    def truth(self, dataset: Dataset, kept: np.ndarray | None = None) -> np.ndarray:
+        """(n, …) encoded labels of an attached data set; where they belong to elements, (N, …), example after example.
+
+        `kept` (n,) cuts each example's labels to what `Domain.kept` says that the network sees.
+        """
+        if not self.per_element:
+            return dataset.targets["label"]
+        rows = dataset.element_targets["label"]
+        return np.concatenate([row[: None if kept is None else kept[i]] for i, row in enumerate(rows)] or [np.zeros(0)])
+
+    def calibrated(self, train: Dataset) -> Task:
+        """The same task with what a loss must know of the labels (their scale, class weights) from these alone."""
+        return self
+
+    def strata(self, dataset: Dataset) -> np.ndarray:
+        """(n,) kinds of example that every part of a split should hold in like shares: classes, or quantiles."""
+        return np.zeros(len(dataset), dtype=np.int64)
+
+    def labelled(self, dataset: Dataset) -> np.ndarray:
+        """(n,) whether an example of an attached data set has any label at all."""
+        return np.ones(len(dataset), dtype=bool)
+
+    def counts(self, dataset: Dataset) -> dict[str, int]:
+        """How many labels of each class an attached data set holds; empty where labels are no classes."""
+        return {}
+
+    @abstractmethod
+    def chance(self, truth: np.ndarray) -> float:
+        """The metric of knowing nothing: what a diverged fit scores."""

@@ -1,0 +1,1 @@
+"""The one training loop, its specs, and pre-training as a whole."""

@@ -1,0 +1,327 @@
+"""The verbs: what the command line and Python users call, one function each."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from exapt.errors import InputError, nearest
+from exapt.studies.reading import catalogue, override, read_study, read_yaml
+
+if TYPE_CHECKING:
+    from exapt.domains.base import Arrays, Source
+    from exapt.evidence.conclude import Conclusion
+    from exapt.studies.runner import StudyResult
+    from exapt.studies.spec import StudySpec
+    from exapt.training.pretrained import Pretrained
+
+Say = Callable[[str], None]
+BARS = ("helps", "not-harms", "equivalent")
+
+
+def list_studies() -> dict[str, str]:
+    """The shipped studies and what each asks."""
+    return {name: yaml.safe_load(text).get("about", "").strip() for name, text in sorted(catalogue().items())}
+
+
+def show(name: str) -> str:
+    """The YAML of a shipped study."""
+    shipped = catalogue()
+    if name not in shipped:
+        raise InputError(f"{name}: no such study; {nearest(name, shipped)}")
+    return shipped[name]
+
+
+def schema() -> dict[str, Any]:
+    """The JSON Schema of a study."""
+    from exapt.studies.spec import StudySpec
+
+    return StudySpec.model_json_schema()
+
+
+def run(
+    study: str | Path | StudySpec,
+    *,
+    out: Path | str | None = None,
+    set: Sequence[str] = (),
+    workers: int | None = None,
+    say: Say = lambda _: None,
+    progress: bool = False,
+) -> StudyResult:
+    """Run a study (a shipped name, a YAML file or a spec) into a folder and write its report.
+
+    A finished study computes nothing; more seeds or budgets compute only what is new. Raises `InputError` for a
+    user's mistake.
+    """
+    from exapt.reporting import write_report
+    from exapt.studies.runner import run_study
+
+    spec = read_study(study, set) if isinstance(study, str | Path) else study
+    result = run_study(spec, out or Path("runs") / spec.name, workers, say, progress)
+    write_report(result.folder, result.data)
+    return result
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A finished pre-training."""
+
+    folder: Path
+    record: dict[str, Any]
+
+    def summary(self) -> dict[str, Any]:
+        return {"checkpoint": str(self.folder)} | self.record
+
+    def sentence(self) -> str:
+        loss = self.record.get("best", {}).get("loss")
+        found = f", held-out loss {loss:.4f}" if loss is not None else ""
+        return f"pre-trained {self.record.get('steps', '?')} steps{found}\n{self.folder}"
+
+
+def pretrain(
+    study: str | Path,
+    *,
+    out: Path | str | None = None,
+    set: Sequence[str] = (),
+    fresh: bool = False,
+    progress: bool = False,
+) -> Finished:
+    """Pre-train as a study or a YAML file with the same keys says (domain, corpus, backbone, objective, pretrain)."""
+    from exapt.studies.pretraining import PretrainSpec
+    from exapt.training.pretrain import pretrain as run_pretraining
+
+    data, where = read_yaml(study)
+    spec = PretrainSpec.of(override(data, set), where)
+    folder = Path(out) if out else Path("runs") / f"{spec.name}-pretrained"
+    done = run_pretraining(
+        spec.corpus,
+        spec.domain,
+        spec.backbone,
+        spec.objective,
+        spec.pretrain,
+        folder,
+        resume=not fresh,
+        progress=progress,
+    )
+    return Finished(folder, done.record)
+
+
+def load(path: Path | str) -> Pretrained:
+    """Load a checkpoint; a file that is missing, truncated or tampered with is refused."""
+    from exapt.training.pretrained import load_pretrained
+
+    return load_pretrained(Path(path))
+
+
+def adapt(
+    checkpoint: Path | str,
+    labelled: str | Source,
+    *,
+    out: Path | str,
+    label: str | Sequence[str] | None = None,
+    column: str | None = None,
+    group: str | None = None,
+    task: str = "classify",
+    budget: int | None = None,
+    seed: int = 0,
+    set: Sequence[str] = (),
+) -> dict[str, Any]:
+    """Adapt a checkpoint to a labelled task; the fitted model and its record are written to `out`."""
+    from exapt.studies.single import adapt_once
+
+    spec = _spec_of(checkpoint, labelled, label, column, group, task, [2 if budget is None else budget], 2, set)
+    return adapt_once(spec, Path(out), budget, seed)
+
+
+def probe(
+    checkpoint: Path | str,
+    labelled: str | Source,
+    *,
+    label: str | Sequence[str] | None = None,
+    column: str | None = None,
+    group: str | None = None,
+    task: str = "classify",
+    budget: int | None = None,
+    seed: int = 0,
+    set: Sequence[str] = (),
+) -> list[dict[str, Any]]:
+    """Linear and kNN probes of the frozen features and, as the floor, of a random network."""
+    from exapt.studies.single import probe_once
+
+    spec = _spec_of(checkpoint, labelled, label, column, group, task, [2 if budget is None else budget], 2, set)
+    return probe_once(spec, budget, seed)
+
+
+def prove(
+    checkpoint: Path | str,
+    labelled: str | Source,
+    *,
+    out: Path | str | None = None,
+    label: str | Sequence[str] | None = None,
+    column: str | None = None,
+    group: str | None = None,
+    task: str = "classify",
+    budgets: Sequence[int] = (32, 64, 128, 256),
+    seeds: int = 5,
+    set: Sequence[str] = (),
+    workers: int | None = None,
+    say: Say = lambda _: None,
+    progress: bool = False,
+) -> StudyResult:
+    """A study of a checkpoint that exists already, against training from scratch."""
+    spec = _spec_of(checkpoint, labelled, label, column, group, task, list(budgets), seeds, set)
+    return run(spec, out=out, workers=workers, say=say, progress=progress)
+
+
+def predict(fitted: Path | str, source: str | Source | Arrays, *, out: Path | str, column: str | None = None) -> int:
+    """Predict new examples; writes csv, npz or parquet by the ending of `out` and returns how many."""
+    from exapt.studies.single import predict_file
+
+    return predict_file(Path(fitted), _readable(source, column), Path(out))
+
+
+def embed(
+    checkpoint: Path | str,
+    source: str | Source | Arrays,
+    *,
+    out: Path | str,
+    column: str | None = None,
+    pooling: str = "mean",
+) -> tuple[int, int]:
+    """Write the frozen features of examples; returns (rows, width)."""
+    from exapt.studies.single import embed_file
+
+    return embed_file(Path(checkpoint), _readable(source, column), Path(out), pooling)
+
+
+def export(checkpoint: Path | str, out: Path | str, *, to: str = "huggingface") -> None:
+    """Export a checkpoint to another library's folder."""
+    if to != "huggingface":
+        raise InputError(f"--to {to}; {nearest(to, ['huggingface'])}")
+    from exapt.integrations.huggingface import export_huggingface
+
+    export_huggingface(load(checkpoint), Path(out))
+
+
+def report(folder: Path | str) -> StudyResult:
+    """Write a run's report anew from its fits on disk; computes no fit."""
+    from exapt.reporting import write_report
+    from exapt.studies.runner import reread
+
+    result = reread(Path(folder))
+    write_report(result.folder, result.data)
+    return result
+
+
+def doctor() -> dict[str, Any]:
+    """What is installed, what each extra enables, and what this machine offers."""
+    from exapt.studies.doctor import diagnosis
+
+    return diagnosis()
+
+
+def sentences_of_doctor(facts: dict[str, Any]) -> str:
+    """The doctor's findings in words."""
+    lines = [f"{name:<14}{version}" for name, version in facts["versions"].items()]
+    machine = ", ".join(f"{k} {v}" for k, v in facts["machine"].items())
+    lines += [f"{'machine':<14}{machine}", f"{'accelerator':<14}{facts['accelerator']}"]
+    lines += [
+        f"{'extra ' + n:<14}{'ready' if not e['missing'] else 'missing ' + ', '.join(e['missing'])}: {e['enables']}"
+        for n, e in facts["extras"].items()
+    ]
+    return "\n".join(lines)
+
+
+def check_bar(require: str | None) -> None:
+    """Refuse an unknown bar before any work is done."""
+    if require is not None and require not in BARS:
+        raise InputError(f"--require {require}; {nearest(require, BARS)}")
+
+
+def meets(conclusion: Conclusion, bar: str) -> bool:
+    """Whether a conclusion meets a bar: `helps`; `not-harms` (the interval lies above −margin); `equivalent`."""
+    verdicts = {conclusion.verdict, *conclusion.overall.also}
+    wanted = {
+        "helps": {"HELPS"},
+        "not-harms": {"HELPS", "EQUIVALENT", "NON-INFERIOR"},
+        "equivalent": {"EQUIVALENT"},
+    }
+    return bool(verdicts & wanted[bar])
+
+
+def sentence_of_fit(record: dict[str, Any]) -> str:
+    """One line on a single fit."""
+    low, high = record["interval"]
+    return (
+        f"{record['metric']} {record['score']:.4f} on {record['test']} test examples "
+        f"(90 % interval over test examples {low:.4f} to {high:.4f}; "
+        f"{record['train'] + record['valid']} labels, seed {record['seed']})\n{record['out']}"
+    )
+
+
+def table_of_probes(rows: list[dict[str, Any]]) -> str:
+    """Probes in lines."""
+    lines = [
+        f"{'features':<12}{'probe':<8}{rows[0]['metric']:>10}   90 % interval (test examples, n = {rows[0]['test']})"
+    ]
+    lines += [
+        f"{r['features']:<12}{r['probe']:<8}{r['score']:>10.4f}   {r['interval'][0]:.4f} to {r['interval'][1]:.4f}"
+        for r in rows
+    ]
+    return "\n".join(lines)
+
+
+def _spec_of(
+    checkpoint: Path | str,
+    labelled: str | Source,
+    label: str | Sequence[str] | None,
+    column: str | None,
+    group: str | None,
+    task: str,
+    budgets: list[int],
+    seeds: int,
+    assignments: Sequence[str],
+) -> StudySpec:
+    """The study of a checkpoint that command-line words describe."""
+    from exapt.studies.spec import StudySpec
+    from exapt.training.pretrained import read_facts
+
+    if isinstance(label, list | tuple):
+        label = label[0] if len(label) == 1 else list(label)
+    source = _source(labelled, label=label, column=column, group=group)
+    read_facts(Path(checkpoint).expanduser())  # anything but a checkpoint is refused before a folder is made
+    name = f"prove-{re.sub('[^a-z0-9._-]+', '-', Path(checkpoint).resolve().name.lower())}"
+    data: dict[str, Any] = {
+        "name": name,
+        "checkpoint": str(checkpoint),
+        "labelled": source.plain(),
+        "task": {"kind": task},
+    }
+    if group is not None:
+        data["split"] = {"by": "group"}
+    data |= {"budgets": budgets, "seeds": seeds}
+    return StudySpec.parse(override(data, assignments), "the command's words")
+
+
+def _readable(source: str | Source | Arrays, column: str | None) -> Source | Arrays:
+    from exapt.domains.base import Arrays
+
+    return source if isinstance(source, Arrays) else _source(source, column=column)
+
+
+def _source(source: str | Source, **words: Any) -> Source:
+    from exapt.domains.base import Source
+
+    if isinstance(source, Source):
+        return source
+    if not isinstance(source, str | Path):
+        raise InputError(
+            f"{type(source).__name__}: labelled examples are read from a file, so that every worker can; "
+            "save arrays with numpy.savez and give the path"
+        )
+    return Source.parse({"path": str(source)} | {k: v for k, v in words.items() if v is not None}, "source")
