@@ -116,10 +116,7 @@ def run(case: Case) -> bool:
     rows = []
     ours(case, case.problems(case.budgets[0]))  # so that all sides are warm
     for budget in case.budgets:
-        problems = case.problems(budget)
-        tries = [timed(lambda kind=kind: [peer(case, *p, kind) for p in problems]) for kind in (np.float32, np.float64)]
-        tight = timed(lambda: [peer(case, *p, np.float64, 1e-6) for p in problems])
-        rows.append([timed(lambda: ours(case, problems)), min(tries, key=lambda one: one[0]), tight])
+        rows.append(measure(case, case.problems(budget)))
         show(budget, [seconds for seconds, _ in rows[-1]], [float(np.mean(found)) for _, found in rows[-1]])
     seconds = [sum(row[side][0] for row in rows) for side in range(3)]
     accuracies = [float(np.mean([row[side][1] for row in rows])) for side in range(3)]
@@ -129,6 +126,13 @@ def run(case: Case) -> bool:
     met = seconds[1] / seconds[0] >= BAR and abs(accuracies[0] - accuracies[2]) <= POINTS
     print(f"  {'met' if met else 'MISSED'}: {BAR:.0f} times as fast, within {100 * POINTS:.1f} points")
     return met
+
+
+def measure(case: Case, problems: list[tuple[np.ndarray, np.ndarray]]) -> list[tuple[float, list[float]]]:
+    """Ours, the faster of the peer's two precisions, and the peer converged tightly."""
+    tries = [timed(lambda kind=kind: [peer(case, *p, kind) for p in problems]) for kind in (np.float32, np.float64)]
+    tight = timed(lambda: [peer(case, *p, np.float64, 1e-6) for p in problems])
+    return [timed(lambda: ours(case, problems)), min(tries, key=lambda one: one[0]), tight]
 
 
 def show(name: int | str, seconds: list[float], accuracies: list[float]) -> None:

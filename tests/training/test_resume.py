@@ -13,11 +13,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from toy_training import Toy, dataset, fit, held_out, same
 
 from exapt.errors import InputError
+from exapt.studies.executor import one_thread
 from exapt.training.checkpoints import Checkpoints
 from exapt.training.log import TIMING, read_metrics
+from exapt.training.seeds import own_threads
 
 RICH: dict[str, Any] = {"accumulate": 2, "batch": 3, "evaluate_every": 3, "log_every": 4, "checkpoint_every": 1}
 
@@ -155,7 +158,8 @@ def test_killed_at_any_moment_and_resumed_equals_never_stopped(tmp_path: Path) -
     spec: dict[str, Any] = {"steps": 600, "batch": 4, "accumulate": 2, "evaluate_every": 23, "log_every": 7}
     spec |= {"checkpoint_every": 11, "data": dataset(200)}
     whole = rich()
-    fit(whole, tmp_path / "whole", evaluate=held_out(whole), **spec)
+    with one_thread():  # as in the killed process; the last part is begun with two
+        fit(whole, tmp_path / "whole", evaluate=held_out(whole), **spec)
     seed = int(time.time())
     moments = random.Random(seed)
     killed = 0
@@ -168,7 +172,10 @@ def test_killed_at_any_moment_and_resumed_equals_never_stopped(tmp_path: Path) -
         killed = newest(tmp_path / "killed")
         assert 0 < killed < 600, f"seed {seed}"
     second = rich()
-    fit(second, tmp_path / "killed", evaluate=held_out(second), **spec)
+    with own_threads():
+        torch.set_num_threads(2)
+        fit(second, tmp_path / "killed", evaluate=held_out(second), **spec)
+        assert torch.get_num_threads() == 2
     assert same(second, whole), f"seed {seed}"
     assert lines(tmp_path / "killed") == lines(tmp_path / "whole"), f"seed {seed}"
     names = sorted(p.name for p in (tmp_path / "killed" / "checkpoints").iterdir())

@@ -22,6 +22,7 @@ from typing import Any
 import torch
 
 from exapt.errors import InputError
+from exapt.training.seeds import own_threads
 
 Line = dict[str, Any]
 
@@ -34,12 +35,9 @@ def cores() -> int:
 @contextmanager
 def one_thread() -> Iterator[None]:
     """A fit's arithmetic in one thread, as in a worker, so that its result is the same."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
+    with own_threads():
+        torch.set_num_threads(1)
         yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def run_here(jobs: Sequence[Line], work: Callable[[Line], None], done: Callable[[Line], None]) -> None:

@@ -14,7 +14,7 @@ from exapt.training.batches import Batches
 from exapt.training.optimiser import set_rates
 from exapt.training.run import Run
 from exapt.training.schedule import factor
-from exapt.training.seeds import own_randomness
+from exapt.training.seeds import own_randomness, own_threads
 from exapt.training.spec import TrainingSpec
 from exapt.training.trainable import Trainable
 
@@ -55,16 +55,16 @@ def train(
 
     `evaluate` returns a `score` (higher is better) or a `loss` (lower is better); it runs without gradients and
     without dropout. `groups` are AdamW parameter groups with rates of their own (`parameter_groups`). With a folder,
-    metrics and checkpoints are written there and an interrupted run goes on as if it had never stopped; `identity`
-    is whatever else must be the same for that. Every draw follows from (seed, step, process), so the global generators
-    are left as they were. Under FSDP2 the model stays sharded.
+    metrics and checkpoints are written there and an interrupted run goes on as if it had never stopped, on as many
+    threads as it began with; `identity` is whatever else must be the same for that. Every draw follows from (seed,
+    step, process), so the global generators are left as they were. Under FSDP2 the model stays sharded.
 
     Raises `InputError` when the folder holds another run or a damaged checkpoint, and `DivergenceError` when the loss
     or the gradient is not finite or ran away; the last good checkpoint is kept then.
     """
     _check(spec, evaluate, folder)
     run = Run(model, batches, spec, folder, groups)
-    with own_randomness(run.launch.device):
+    with own_randomness(run.launch.device), own_threads():
         run.begin(resume, dict(identity or {}))
         bar = Bar(run.total, run.step, progress and run.launch.main)
         try:

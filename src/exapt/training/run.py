@@ -146,7 +146,8 @@ class Run:
         """Plain data that with the tensors fixes all that follows; generators need none (see `seeds`)."""
         best = {"figures": self.best.figures, "step": self.best.step, "waited": self.best.waited}
         place = {"step": self.step, "epoch": self.feed.epoch, "position": self.feed.position, "ended": self.ended}
-        return {**place, "best": best, "meter": self.meter.state(), "seconds": self.seconds()}
+        spent = {"seconds": self.seconds(), "threads": torch.get_num_threads()}
+        return {**place, "best": best, "meter": self.meter.state(), **spent}
 
     def _restore(self, tensors: Mapping[str, Tensor], state: Mapping[str, Any]) -> None:
         load_into(self.model, {n.removeprefix("weights/"): t for n, t in tensors.items() if n.startswith("weights/")})
@@ -154,6 +155,7 @@ class Run:
             moments = {key: tensors.get(f"optimiser/{key}/{name}") for key in MOMENTS}
             if parameter.requires_grad and moments["step"] is not None:
                 self.optimiser.state[parameter] = {k: like(v, parameter) for k, v in moments.items() if v is not None}
+        torch.set_num_threads(state["threads"])  # sums are split among threads, so their last bits hang on the number
         self.step, self.ended, self._before = state["step"], state["ended"], state["seconds"]
         self.best = Best(**state["best"])
         self.meter.restore(state["meter"])

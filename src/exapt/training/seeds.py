@@ -30,5 +30,15 @@ def own_randomness(device: torch.device) -> Iterator[None]:
         yield
 
 
+@contextmanager
+def own_threads() -> Iterator[None]:
+    """Give the caller's number of threads back; a resumed run takes the number it began with."""
+    before = torch.get_num_threads()
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
 def _accelerator(device: torch.device) -> str:
     return "cuda" if device.type == "cpu" else device.type
