@@ -17,6 +17,7 @@ __version__ = "0.1.0"
 
 _HOME = {
     "adapt": "exapt.verbs",
+    "audit": "exapt.verbs",
     "doctor": "exapt.verbs",
     "embed": "exapt.verbs",
     "export": "exapt.verbs",

@@ -274,6 +274,35 @@ def report(run_folder: Annotated[Path, typer.Argument(help="A run's folder.")], 
 
 
 @app.command()
+def audit(
+    name: Annotated[str | None, typer.Argument(help="Which audit; without it, all are listed.")] = None,
+    run_folder: Annotated[Path | None, typer.Argument(help="A finished study's folder.")] = None,
+    set_: Set = None,
+    self_test: Annotated[
+        bool, typer.Option("--self-test", help="Try the audit on planted failures and clean controls instead.")
+    ] = False,
+    seed: Annotated[int, typer.Option(help="Of the self-test's planted cases.")] = 0,
+    as_json: Json = False,
+) -> None:
+    """Ask one question of a finished study: what pre-training may have harmed. The finding goes into its report.
+
+    Exit code 2 when a self-test fails.
+    """
+    from exapt import verbs
+
+    if name is None:
+        audits = verbs.list_audits()
+        _print(audits, as_json, "\n".join(f"{kind:<16}{asks}" for kind, asks in audits.items()))
+    elif self_test:
+        _trials(verbs.self_test(name, seed), as_json)
+    elif run_folder is None:
+        raise InputError(f"audit {name}: which study? Give the folder that `exapt run` wrote, or --self-test")
+    else:
+        finding = verbs.audit(name, run_folder, set=set_ or (), say=_say(as_json))
+        _print(finding, as_json, f"{verbs.sentence_of_finding(finding)}\n{run_folder / 'report.html'}")
+
+
+@app.command()
 def doctor(as_json: Json = False) -> None:
     """Say what is installed, what each extra enables, and what this machine offers."""
     from exapt import verbs
@@ -308,6 +337,15 @@ def _study(result: Any, as_json: bool, require: str | None) -> None:
     }
     _print(plain, as_json, f"{result.sentence}\n{page}")
     if require and not verbs.meets(result.conclusion, require):
+        raise typer.Exit(BAR_NOT_MET)
+
+
+def _trials(trials: Sequence[Any], as_json: bool) -> None:
+    from exapt import verbs
+
+    plain = [vars(trial) | {"passed": trial.passed} for trial in trials]
+    _print({"trials": plain}, as_json, verbs.table_of_trials(trials))
+    if not all(trial.passed for trial in trials):
         raise typer.Exit(BAR_NOT_MET)
 
 

@@ -14,6 +14,7 @@ from exapt.errors import InputError, nearest
 from exapt.studies.reading import catalogue, override, read_study, read_yaml
 
 if TYPE_CHECKING:
+    from exapt.audits import Audit, Trial
     from exapt.domains.base import Arrays, Source
     from exapt.evidence.conclude import Conclusion
     from exapt.studies.runner import StudyResult
@@ -216,6 +217,57 @@ def report(folder: Path | str) -> StudyResult:
     result = reread(Path(folder))
     write_report(result.folder, result.data)
     return result
+
+
+def list_audits() -> dict[str, str]:
+    """The audits and what each asks."""
+    from exapt.audits import AUDITS
+
+    return {kind: audit.asks for kind, audit in sorted(AUDITS.items())}
+
+
+def audit(kind: str, run: Path | str, *, set: Sequence[str] = (), say: Say = lambda _: None) -> dict[str, Any]:
+    """Audit a finished study; the finding is written into its folder and its report, and returned as plain data.
+
+    `set` gives keys of the audit, such as `by=patient`. Raises `InputError` where the evidence does not suffice.
+    """
+    from exapt.reporting import write_report
+    from exapt.studies.runner import audit_run
+
+    spec = _audit_class(kind).parse(override({}, set), f"audit {kind}")
+    finding, result = audit_run(Path(run), spec, say)
+    write_report(result.folder, result.data)
+    return finding
+
+
+def self_test(kind: str, seed: int = 0) -> list[Trial]:
+    """An audit's own error rates on planted failures and clean controls."""
+    return _audit_class(kind).self_test(seed)
+
+
+def sentence_of_finding(finding: dict[str, Any]) -> str:
+    """A finding in words."""
+    caveats = "".join(f"\n  {caveat}" for caveat in finding["caveats"])
+    return f"{finding['verdict']}. {finding['sentence'] or finding['how']}{caveats}"
+
+
+def table_of_trials(trials: Sequence[Trial]) -> str:
+    """A self-test in lines."""
+    lines = []
+    for trial in trials:
+        figures = "".join(f", {name} {value:.4g}" for name, value in trial.figures.items())
+        passed = "passed" if trial.passed else "FAILED"
+        right = f"{trial.right} of {trial.runs} {' or '.join(trial.wanted)} (needs {trial.least:.0%})"
+        lines.append(f"{passed}  {trial.what}: {right}{figures}")
+    return "\n".join(lines)
+
+
+def _audit_class(kind: str) -> type[Audit]:
+    from exapt.audits import AUDITS
+
+    if kind not in AUDITS:
+        raise InputError(f"{kind}: no such audit; {nearest(kind, AUDITS)}")
+    return AUDITS[kind]
 
 
 def doctor() -> dict[str, Any]:

@@ -1,12 +1,54 @@
-"""What every audit and every comparison ends in."""
+"""What every audit and every comparison ends in: a verdict, and whatever shows it."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
 
 from exapt.files import jsonable
+
+Level = Literal["good", "bad", "unsure"]
+"""How a verdict is to be read: nothing wrong, something wrong, or not settled."""
+
+
+@dataclass(frozen=True)
+class Series:
+    """One line of a plot, with a band if `low` and `high` are given."""
+
+    name: str
+    x: Sequence[float]
+    y: Sequence[float]
+    low: Sequence[float] | None = None
+    high: Sequence[float] | None = None
+    style: Literal["line", "dashed", "points"] = "line"
+
+
+@dataclass(frozen=True)
+class Plot:
+    """A drawing as plain data; the report draws it."""
+
+    caption: str
+    """What is seen, how many repetitions it is over, and what the bands are."""
+    x: str
+    """Title of the x axis, with its unit."""
+    y: str
+    series: Sequence[Series]
+    log_x: bool = False
+    log_y: bool = False
+    """Values that are not positive are left out of a logarithmic axis."""
+
+
+@dataclass(frozen=True)
+class Listing:
+    """A table as plain data: numbers are rounded by the report, not here."""
+
+    caption: str
+    head: Sequence[str]
+    rows: Sequence[Sequence[Any]]
+    """Text, numbers or None; the first cell names the row."""
+    long: bool = False
+    """Fold it away."""
 
 
 @dataclass(frozen=True)
@@ -24,8 +66,16 @@ class Finding:
     how: str
     """One sentence: what was measured, on what, by which test."""
     details: Mapping[str, Any] = field(default_factory=dict)
+    """Every further number, plain."""
+    sentence: str = ""
+    """The outcome in plain words, with its number, interval and n."""
+    level: Level = "unsure"
+    caveats: Sequence[str] = ()
+    """How it could be wrong, a sentence each."""
+    plots: Sequence[Plot] = ()
+    listings: Sequence[Listing] = ()
 
     def plain(self) -> dict[str, Any]:
         """JSON-able data; NaN and infinities are null."""
-        interval = None if self.interval is None else list(self.interval)
-        return jsonable({**vars(self), "interval": interval, "details": dict(self.details)})
+        plain: dict[str, Any] = jsonable(asdict(self))
+        return plain

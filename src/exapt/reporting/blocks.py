@@ -42,6 +42,16 @@ class Text:
 
 
 @dataclass(frozen=True)
+class Ruled:
+    """A verdict with its sentence; `mark` is good, bad or unsure."""
+
+    verdict: str
+    sentence: str
+    mark: str
+    kind = "ruled"
+
+
+@dataclass(frozen=True)
 class Items:
     """A list of sentences."""
 
@@ -77,7 +87,7 @@ class Figure:
     kind = "figure"
 
 
-Block = Text | Items | Facts | Table | Figure
+Block = Text | Ruled | Items | Facts | Table | Figure
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from exapt.reporting.blocks import Block, Cell, Facts, Figure, Items, Page, Section, Table, Text
+from exapt.reporting.blocks import Block, Cell, Facts, Figure, Items, Page, Ruled, Section, Table, Text
 
 SPECIAL = re.compile(r"([\\`*_{}\[\]<>|#~&!])")
 LIST = re.compile(r"^(\d*)([.)+-])(?=\s|$)")
@@ -38,6 +38,8 @@ def _block(block: Block) -> str:
     match block:
         case Text(text):
             return clean(text)
+        case Ruled(verdict, sentence):
+            return f"**{clean(verdict)}.** {clean(sentence)}"
         case Items(items):
             return _items(items)
         case Facts(pairs):

@@ -11,24 +11,6 @@ from exapt.reporting.blocks import Block, Cell, Figure, Items, Section, Table, T
 from exapt.reporting.numbers import Plain, difference, unit_of, verdict_cell
 
 
-def findings(found: Sequence[Plain]) -> Section | None:
-    """Every finding of the run, the audits' among them; a single one is the verdict itself."""
-    if len(found) < 2:
-        return None
-    rows = [
-        row(
-            str(one["name"]),
-            Cell(str(one["verdict"]), mark=str(one["verdict"]).lower()),
-            value_text(one.get("effect")),
-            " to ".join(value_text(end) for end in one["interval"]) if one.get("interval") else "–",
-            value_text(one.get("n")),
-            str(one.get("how", "")),
-        )
-        for one in found
-    ]
-    return Section("Findings", [Table(["question", "verdict", "effect", "interval", "n", "how"], rows)])
-
-
 def pretraining(data: Plain) -> Section | None:
     """The loss of pre-training, and the facts of its run."""
     blocks: list[Block] = []

@@ -33,7 +33,9 @@ def conclude_study(prepared: Prepared, found: Records) -> tuple[Conclusion, list
     return conclusion, [conclusion.finding()]
 
 
-def report_data(prepared: Prepared, conclusion: Conclusion, findings: list[Finding], found: Records) -> dict[str, Any]:
+def report_data(
+    prepared: Prepared, conclusion: Conclusion, findings: list[Finding], found: Records, audits: Records
+) -> dict[str, Any]:
     """What the report shows."""
     spec = prepared.spec
     return {
@@ -44,6 +46,7 @@ def report_data(prepared: Prepared, conclusion: Conclusion, findings: list[Findi
         "pretraining": _pretraining(prepared),
         "data": prepared.described["facts"],
         "findings": [finding.plain() for finding in findings],
+        "audits": audits,
         "method": method(prepared),
         "fits": [_line(record) for record in found],
         "environment": prepared.folder.note()["environment"]

@@ -10,9 +10,11 @@ from typing import Any
 
 import yaml
 
+from exapt.audits import Audit
 from exapt.errors import InputError
 from exapt.evidence.conclude import Conclusion
 from exapt.files import write_json
+from exapt.studies.auditing import audit_all, noted_audits
 from exapt.studies.conclude import conclude_study, report_data
 from exapt.studies.executor import cores, run_apart, run_here
 from exapt.studies.fits import Job, pending, records, run_job
@@ -62,7 +64,7 @@ def run_study(
     jobs = pending(prepared)
     say(f"{len(jobs)} fits to make, {len(records(prepared))} on disk")
     _make(prepared, jobs, min(workers or cores(), len(jobs)), Bar(len(jobs), show=progress, what="fits", unit="fit"))
-    return _result(prepared, len(jobs))
+    return _result(prepared, len(jobs), say)
 
 
 def _make(prepared: Prepared, jobs: list[Job], workers: int, bar: Bar) -> None:
@@ -83,19 +85,34 @@ def _make(prepared: Prepared, jobs: list[Job], workers: int, bar: Bar) -> None:
 
 def reread(folder: Path) -> StudyResult:
     """A finished study from what is on disk; computes no fit. Raises `InputError` when it is not finished."""
+    return _result(_reopened(folder), 0)
+
+
+def _reopened(folder: Path) -> Prepared:
     if not (folder / "study.yaml").is_file():
         raise InputError(f"{folder}: no run here (no study.yaml); give the folder that `exapt run` wrote")
     spec = StudySpec.parse(yaml.safe_load((folder / "study.yaml").read_text("utf-8")), str(folder / "study.yaml"))
     prepared = reopen(spec, RunFolder(folder))
     if not prepared.checkpoints:
         raise InputError(f"{folder}: this run has not come to its fits; go on with `exapt run`")
-    return _result(prepared, 0)
+    return prepared
 
 
-def _result(prepared: Prepared, computed: int) -> StudyResult:
+def audit_run(
+    folder: Path, audit: Audit, say: Callable[[str], None] = lambda _: None
+) -> tuple[dict[str, Any], StudyResult]:
+    """One more audit of a finished study: its finding, plain, and the study with it in its report."""
+    prepared = _reopened(folder)
+    [finding] = audit_all(prepared, [audit], records(prepared), say)
+    return finding, _result(prepared, 0)
+
+
+def _result(prepared: Prepared, computed: int, say: Callable[[str], None] = lambda _: None) -> StudyResult:
     found = records(prepared)
     conclusion, findings = conclude_study(prepared, found)
+    audits = audit_all(prepared, prepared.spec.audits, found, say)
+    audits += noted_audits(prepared, found, but=[finding["spec"]["kind"] for finding in audits])
     folder = prepared.folder.path
     for finding in findings:
         write_json(folder / "findings" / f"{finding.name}.json", finding.plain())
-    return StudyResult(folder, conclusion, report_data(prepared, conclusion, findings, found), computed)
+    return StudyResult(folder, conclusion, report_data(prepared, conclusion, findings, found, audits), computed)

@@ -7,6 +7,7 @@ from typing import Annotated, Self
 from pydantic import Field, PositiveInt, model_validator
 
 from exapt.adaptation import AdaptSpec, ClassicalSpec, FinetuneSpec, ProbeSpec, StackSpec
+from exapt.audits import AuditSpec
 from exapt.backbones import BackboneSpec, TransformerSpec
 from exapt.domains import DomainSpec
 from exapt.domains.base import Source
@@ -79,6 +80,8 @@ class StudySpec(Spec):
     """The difference in the metric that matters, set before looking."""
     split_seed: int = 0
     """Which test part is kept aside."""
+    audits: list[AuditSpec] = []
+    """What to look at after the fits: one finding each, in the report."""
 
     @model_validator(mode="after")
     def _matched(self) -> Self:

@@ -17,6 +17,7 @@ from exapt.training.schedule import factor
 from exapt.training.seeds import own_randomness, own_threads
 from exapt.training.spec import TrainingSpec
 from exapt.training.trainable import Trainable
+from exapt.training.watcher import Watcher
 
 Evaluate = Callable[[], Mapping[str, float]]
 
@@ -31,7 +32,7 @@ class Trained:
     history: list[dict[str, Any]]
     """The lines of `metrics.jsonl`."""
     stopped: str
-    """Why it ended: 'steps', or 'patience'."""
+    """Why it ended: 'steps', 'patience', or a watcher's words."""
     seconds: float
     """Wall time of every part of the run, evaluations included."""
     elements: int
@@ -50,6 +51,7 @@ def train(
     progress: bool = True,
     identity: Mapping[str, Any] | None = None,
     groups: Sequence[Mapping[str, Any]] | None = None,
+    watchers: Sequence[Watcher] = (),
 ) -> Trained:
     """Train in place; the model ends with its best weights (`keep_best`) or its last.
 
@@ -57,13 +59,14 @@ def train(
     without dropout. `groups` are AdamW parameter groups with rates of their own (`parameter_groups`). With a folder,
     metrics and checkpoints are written there and an interrupted run goes on as if it had never stopped, on as many
     threads as it began with; `identity` is whatever else must be the same for that. Every draw follows from (seed,
-    step, process), so the global generators are left as they were. Under FSDP2 the model stays sharded.
+    step, process), so the global generators are left as they were. Under FSDP2 the model stays sharded. `watchers` are
+    called after every step and evaluation.
 
     Raises `InputError` when the folder holds another run or a damaged checkpoint, and `DivergenceError` when the loss
     or the gradient is not finite or ran away; the last good checkpoint is kept then.
     """
     _check(spec, evaluate, folder)
-    run = Run(model, batches, spec, folder, groups)
+    run = Run(model, batches, spec, folder, groups, watchers)
     with own_randomness(run.launch.device), own_threads():
         run.begin(resume, dict(identity or {}))
         bar = Bar(run.total, run.step, progress and run.launch.main)
@@ -99,8 +102,8 @@ def _walk(run: Run, spec: TrainingSpec, evaluate: Evaluate | None, bar: Bar) -> 
             text = run.note()
         if evaluate and (step % evaluate_every == 0 or end):
             text = run.evaluate(evaluate)
-            run.ended = spec.patience is not None and run.best.waited >= spec.patience
+            run.ended = run.why_stop()
         if step % checkpoint_every == 0 or end or run.ended:
             run.save()
         bar.update(step, text)
-    return "patience" if run.ended else "steps"
+    return run.ended or "steps"

@@ -23,6 +23,7 @@ from exapt.training.spec import TrainingSpec
 from exapt.training.step import Stepper
 from exapt.training.trainable import Trainable
 from exapt.training.watch import Best, Meter, Watch
+from exapt.training.watcher import Watcher
 from exapt.training.weights import load_into, tensors_of
 
 
@@ -36,14 +37,16 @@ class Run:
         spec: TrainingSpec,
         folder: Path | None = None,
         groups: Sequence[Mapping[str, Any]] | None = None,
+        watchers: Sequence[Watcher] = (),
     ) -> None:
         self.model, self.spec, self.folder = model, spec, None if folder is None else Path(folder)
+        self.watchers = tuple(watchers)
         self.launch = launch(spec.device, spec.parallel)
         self.feed = Feed(batches, spec.accumulate, self.launch.rank, self.launch.ranks)
         self.total = spec.total_steps(self.feed.per_epoch)
         self.checkpoints = Checkpoints(self.folder / "checkpoints", spec.keep) if self.folder else None
         self.meter = Meter(Watch(self.checkpoints.last_good if self.checkpoints else lambda: "no checkpoint was kept"))
-        self.best, self.step, self.ended = Best(), 0, False
+        self.best, self.step, self.ended = Best(), 0, ""
         self._best_weights: dict[str, Tensor] | None = None
         self._before, self._began = 0.0, time.perf_counter()
         self._prepare(groups)
@@ -66,24 +69,32 @@ class Run:
         self.model.train()
         if self.folder is None or self.checkpoints is None:
             self.log = MetricsLog(None)
-            return
+        else:
+            self._open(resume, identity, self.folder, self.checkpoints)
+        for watcher in self.watchers:
+            watcher.began(self.step)
+
+    def _open(self, resume: bool, identity: dict[str, Any], folder: Path, checkpoints: Checkpoints) -> None:
+        """Claim the folder and restore what its last checkpoint holds."""
         identity = {"training": self.spec.trajectory(), "processes": self.launch.ranks, **identity}
         with self.launch.main_first():
-            same = claim(self.folder, identity, resume) if self.launch.main else True
+            same = claim(folder, identity, resume) if self.launch.main else True
             if self.launch.main:
-                self.checkpoints.open(fresh=not same)
-        found = self.checkpoints.newest()
+                checkpoints.open(fresh=not same)
+        found = checkpoints.newest()
         if found:
             self._restore(*found)
             if self.best.figures is not None and self.spec.keep_best:
-                self.checkpoints.best()  # a damaged file is found now rather than at the end
-        writes = self.folder if self.launch.main else None
+                checkpoints.best()  # a damaged file is found now rather than at the end
+        writes = folder if self.launch.main else None
         self.log = MetricsLog(writes, self.step, self.spec.tensorboard)
 
     def take(self, step: int) -> None:
         """One optimiser step."""
         self.meter.add(step, self.stepper.take(step, self.feed.take()))
         self.step = step
+        for watcher in self.watchers:
+            watcher.stepped(step, self.optimiser)
 
     def note(self) -> str:
         """Log the means since the last line; returns a few words for the progress bar."""
@@ -102,12 +113,21 @@ class Run:
         self.model.eval()
         with torch.no_grad(), self.stepper.autocast():
             figures = {name: float(value) for name, value in figures_of().items()}
+            seen = {
+                name: value for watcher in self.watchers for name, value in watcher.looked(self.step, figures).items()
+            }
         self.model.train()
         finite = {name: value for name, value in figures.items() if math.isfinite(value)}
         if self.best.offer(self.step, finite) and self.spec.keep_best:
             self._keep_best(finite)
-        self.log.write({"step": self.step, **{f"held_out_{name}": value for name, value in figures.items()}})
+        self.log.write({"step": self.step, **{f"held_out_{name}": value for name, value in figures.items()}, **seen})
         return "  ".join(f"held-out {name} {value:.4f}" for name, value in figures.items())
+
+    def why_stop(self) -> str:
+        """Why the run should end before its last step; empty where it should not."""
+        if self.spec.patience is not None and self.best.waited >= self.spec.patience:
+            return "patience"
+        return next((why for watcher in self.watchers if (why := watcher.stop())), "")
 
     def save(self) -> None:
         """Write a checkpoint of this step, unless some step up to it was bad."""
@@ -147,7 +167,8 @@ class Run:
         best = {"figures": self.best.figures, "step": self.best.step, "waited": self.best.waited}
         place = {"step": self.step, "epoch": self.feed.epoch, "position": self.feed.position, "ended": self.ended}
         spent = {"seconds": self.seconds(), "threads": torch.get_num_threads()}
-        return {**place, "best": best, "meter": self.meter.state(), **spent}
+        watchers = {watcher.name: watcher.state() for watcher in self.watchers}
+        return {**place, "best": best, "meter": self.meter.state(), "watchers": watchers, **spent}
 
     def _restore(self, tensors: Mapping[str, Tensor], state: Mapping[str, Any]) -> None:
         load_into(self.model, {n.removeprefix("weights/"): t for n, t in tensors.items() if n.startswith("weights/")})
@@ -160,6 +181,8 @@ class Run:
         self.best = Best(**state["best"])
         self.meter.restore(state["meter"])
         self.feed.seek(state["epoch"], state["position"])
+        for watcher in self.watchers:
+            watcher.restore(state["watchers"][watcher.name])
 
     def _moments(self) -> dict[str, Tensor]:
         """AdamW's state by the name of its parameter."""

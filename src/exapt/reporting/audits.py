@@ -1,0 +1,57 @@
+"""The sections of the audits: all verdicts in one table, then each with its figures and what could make it wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from exapt.reporting.blocks import Block, Cell, Figure, Items, Ruled, Section, Table, Text, row, value_text
+from exapt.reporting.numbers import Plain
+from exapt.reporting.plots import plot
+
+
+def overview(found: Sequence[Plain]) -> Section | None:
+    """Every audit's verdict in a line."""
+    if not found:
+        return None
+    rows = [
+        row(
+            str(one["name"]),
+            Cell(str(one["verdict"]), mark=str(one.get("level", "unsure"))),
+            _rounded(one.get("effect")),
+            _interval(one.get("interval")),
+            value_text(one.get("n")),
+        )
+        for one in found
+    ]
+    return Section("Audits", [Table(["question", "verdict", "effect", "interval", "n"], rows)])
+
+
+def each(found: Sequence[Plain]) -> list[Section]:
+    """A section for every audit."""
+    return [Section(f"Audit: {one['name']}", _blocks(one)) for one in found]
+
+
+def _blocks(one: Plain) -> list[Block]:
+    ruled = Ruled(str(one["verdict"]), str(one.get("sentence") or one["how"]), str(one.get("level", "unsure")))
+    blocks: list[Block] = [ruled]
+    for data in one.get("plots") or []:
+        drawn = plot(data)
+        if drawn:
+            blocks.append(Figure(drawn, str(data["caption"])))
+    for data in one.get("listings") or []:
+        rows = [row(*(cell if isinstance(cell, str) else _rounded(cell) for cell in line)) for line in data["rows"]]
+        blocks.append(Table([str(name) for name in data["head"]], rows, str(data["caption"]), bool(data.get("long"))))
+    how = str(one["how"])
+    blocks.append(Text(f"How: {how}{'' if how.endswith('.') else '.'}"))
+    if one.get("caveats"):
+        blocks += [Text("How it could be wrong:"), Items([str(caveat) for caveat in one["caveats"]])]
+    return blocks
+
+
+def _rounded(value: object) -> str:
+    """Four figures of a float; anything else as it is."""
+    return value_text(float(f"{value:.4g}")) if isinstance(value, float) else value_text(value)
+
+
+def _interval(ends: Sequence[float] | None) -> str:
+    return " to ".join(_rounded(end) for end in ends) if ends else "–"

@@ -1,0 +1,112 @@
+"""Audits of a study: what they look at, and their findings on disk, computed again only where something changed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from exapt.audits import AUDITS, Audit, Subject
+from exapt.domains.base import Dataset
+from exapt.errors import InputError
+from exapt.evidence.finding import Finding
+from exapt.files import read_json, write_json
+from exapt.spec import digest
+from exapt.studies.executor import one_thread
+from exapt.studies.prepare import Prepared, without_test
+from exapt.training.weights import room_for
+
+Say = Callable[[str], None]
+
+
+def subject_of(prepared: Prepared, fits: Sequence[dict[str, Any]] = ()) -> Subject:
+    """A study as its audits see it."""
+    spec, split = prepared.spec, prepared.split
+    return Subject(
+        start=prepared.first,
+        fresh=prepared.fresh,
+        corpus=lambda: _corpus(prepared),
+        labelled=prepared.labelled,
+        pool=split.pool,
+        test=split.test,
+        task=prepared.task,
+        adapt=spec.adapt,
+        probe=spec.probe,
+        budgets=sorted(spec.budgets),
+        seeds=spec.seeds,
+        checkpoints=prepared.checkpoints,
+        fits=fits,
+        items=lambda record: _items(prepared.folder.path, record),
+        cache=prepared.folder.cache,
+    )
+
+
+def audit_all(
+    prepared: Prepared, audits: Sequence[Audit], fits: Sequence[dict[str, Any]], say: Say = lambda _: None
+) -> list[dict[str, Any]]:
+    """The finding of every audit, plain; one that stands on disk for the same evidence is not computed again."""
+    subject = subject_of(prepared, fits) if audits else None
+    return [_one(prepared, subject, audit, fits, say) for audit in audits if subject is not None]
+
+
+def _one(
+    prepared: Prepared, subject: Subject, audit: Audit, fits: Sequence[dict[str, Any]], say: Say
+) -> dict[str, Any]:
+    path = finding_file(prepared, audit)
+    key = audit_key(prepared, audit, fits)
+    if path.exists():
+        found: dict[str, Any] = read_json(path)
+        if found.get("key") == key:
+            return found
+    say(f"audit {audit.plain()['kind']}")
+    with one_thread():
+        finding: Finding = audit.run(subject)
+    plain = finding.plain() | {"key": key, "spec": audit.plain()}
+    with room_for(path):
+        write_json(path, plain)
+    return plain
+
+
+def noted_audits(prepared: Prepared, fits: Sequence[dict[str, Any]], but: Sequence[str] = ()) -> list[dict[str, Any]]:
+    """Findings on disk of audits that were asked for by themselves, as long as they are of the same evidence."""
+    found = []
+    for path in sorted((prepared.folder.path / "findings").glob("audit-*.json")):
+        plain = read_json(path)
+        kind = plain.get("spec", {}).get("kind")
+        if kind in AUDITS and kind not in but:
+            audit = AUDITS[kind].parse(plain["spec"], str(path))
+            if plain.get("key") == audit_key(prepared, audit, fits):
+                found.append(plain)
+    return found
+
+
+def finding_file(prepared: Prepared, audit: Audit) -> Path:
+    """Where an audit's finding stands."""
+    return prepared.folder.path / "findings" / f"audit-{audit.plain()['kind']}.json"
+
+
+def audit_key(prepared: Prepared, audit: Audit, fits: Sequence[dict[str, Any]]) -> str:
+    """What decides an audit's finding: its spec, the checkpoints, the labelled data and the fits."""
+    weights = [read_json(path / "exapt.json")["checksums"] for path in prepared.checkpoints]
+    return digest([audit.plain(), weights, prepared.data_key, sorted(str(fit.get("file")) for fit in fits)])
+
+
+def _corpus(prepared: Prepared) -> Dataset:
+    """The corpus as the study pre-trained on it: without the examples that equal a test example."""
+    spec = prepared.spec
+    if spec.corpus is None:
+        raise InputError(
+            "the checkpoint was made outside this study, so its corpus is not known; name the files in the audit's keys"
+        )
+    corpus = prepared.domain.read(spec.corpus, prepared.folder.cache)
+    return without_test(prepared.data, prepared.folder, corpus)
+
+
+def _items(folder: Path, record: dict[str, Any]) -> np.ndarray:
+    path = (folder / record["file"]).with_suffix(".npy")
+    if not path.is_file():
+        raise InputError(f"{path}: no such file; the fit's scores of single examples are gone: delete {record['file']}")
+    found: np.ndarray = np.load(path, allow_pickle=False)
+    return found
