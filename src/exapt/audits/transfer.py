@@ -164,7 +164,7 @@ def _trial(
     least: float,
     *,
     rng: np.random.Generator,
-    runs: int = 200,
+    runs: int = 60,
 ) -> Trial:
     """Simulated item differences of five seeds: ten classes of 100 test examples; the last one may lose by itself."""
     right = 0
