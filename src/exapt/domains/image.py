@@ -38,6 +38,9 @@ class ImageSpec(Spec):
     pictures as they are; they must then have one size."""
     channels: Literal[1, 3, 4] | None = None
     """Read picture files as grey (1), colour (3) or colour with opacity (4); None as they are."""
+    target: Literal["normalised", "pixels"] = "normalised"
+    """What masked modelling predicts of a hidden patch: its pixels less their own mean, over their own spread, as MAE
+    does; or as they are, which also asks how bright a patch is: for patches so small that this is most of them."""
 
     def build(self, corpus: Source | Arrays | None = None, cache: Path | None = None) -> ImageDomain:
         """Learn size, channels, and each channel's mean and spread from a corpus."""
@@ -119,8 +122,8 @@ class ImageDomain(Domain):
     def mask(self, batch: Batch, ratio: float, rng: torch.Generator) -> Masked:
         """Hide the same number of patches of every picture, at least one; at least one stays visible.
 
-        The batch holds the visible patches only; the target is each hidden patch less its mean, over its deviation
-        (He et al. 2022, §3 'Reconstruction target').
+        The batch holds the visible patches only; the target is each hidden patch, by default less its mean and over
+        its deviation (He et al. 2022, §3 'Reconstruction target').
         """
         count, n = len(batch), self.elements
         if n < 2:
@@ -140,7 +143,8 @@ class ImageDomain(Domain):
             element_targets={k: v[seen] for k, v in batch.element_targets.items()},
         )
         queries = Batch(patches.new_zeros(len(where), 0), _even(batch, hidden), positions[where])
-        return Masked(visible, where, normalised(patches[where]), queries)
+        target = normalised(patches[where]) if self.spec.target == "normalised" else patches[where]
+        return Masked(visible, where, target, queries)
 
     def fingerprints(self, example: Example) -> np.ndarray:
         """(1,) a hash of whether brightness rises or falls along each row of a 8 × 9 miniature (dHash)."""
