@@ -19,6 +19,7 @@ from exapt.evidence.paired import Comparison, compare, holm
 from exapt.evidence.unit import Unit
 from exapt.evidence.verdict import Verdict
 from exapt.tasks.base import Task
+from exapt.tasks.regress import RegressTask
 
 LEVELS: dict[str, Level] = {"HELPS": "good", "EQUIVALENT": "good", "NON-INFERIOR": "good", "HARMS": "bad"}
 ALPHA = 0.05
@@ -67,7 +68,7 @@ class TransferAudit(Audit):
             sentence=_sentence(overall, harmed, len(each), self.by, _what(subject.task)),
             level="bad" if harmed else LEVELS.get(verdict, "unsure"),
             caveats=_caveats(subject, sizes, self.least),
-            plots=[_plot(each, self.by)] if each else [],
+            plots=[_plot(each, self.by, _what(subject.task)[1])] if each else [],
             listings=[_listing(each, sizes, self.by)] if each else [],
         )
 
@@ -124,8 +125,8 @@ def harmed_parts(each: dict[str, Comparison], alpha: float = ALPHA) -> list[str]
 
 def _what(task: Task) -> tuple[str, str]:
     """What an example scores, and its unit where it is told as 100 times as much."""
-    if task.regression:
-        return "minus the squared error of test examples", "hundredths of the labels' variance"
+    if isinstance(task, RegressTask):
+        return "negative squared error of test examples", "hundredths of the labels' variance"
     return "share of right test answers", "points"
 
 
@@ -150,13 +151,13 @@ def _caveats(subject: Subject, sizes: dict[str, int], least: int) -> list[str]:
     return said + ([f"Too few test examples to judge: {', '.join(small)}."] if small else [])
 
 
-def _plot(each: dict[str, Comparison], by: str) -> Plot:
+def _plot(each: dict[str, Comparison], by: str, unit: str) -> Plot:
     places = list(range(1, len(each) + 1))
     low, mean, high = ([100 * getattr(c, key) for c in each.values()] for key in ("low", "mean", "high"))
     series = Series("difference", places, mean, low, high, "points")
     names = ", ".join(f"{i} {name}" for i, name in zip(places, each, strict=True))
     return Plot(
-        f"Pre-trained minus scratch for each {by} with its 90 % interval over seeds: {names}.", by, "points", [series]
+        f"Pre-trained minus scratch for each {by} with its 90 % interval over seeds: {names}.", by, unit, [series]
     )
 
 
