@@ -55,9 +55,7 @@ def lines(folder: Path) -> list[dict[str, Any]]:
 def test_watchers_are_called_in_their_order_after_every_step_and_evaluation() -> None:
     book: list[Any] = []
     model = Toy()
-    fit(
-        model, steps=4, evaluate=held_out(model), evaluate_every=2, watchers=[Notes(book, "one"), Notes(book, "two")]
-    )
+    fit(model, steps=4, evaluate=held_out(model), evaluate_every=2, watchers=[Notes(book, "one"), Notes(book, "two")])
     expected: list[Any] = [("one", "began", 0), ("two", "began", 0)]
     for step in range(1, 5):
         expected += [("one", "stepped", step), ("two", "stepped", step)]
@@ -75,9 +73,7 @@ def test_watching_changes_nothing(tmp_path: Path) -> None:
 
 def test_a_watcher_ends_a_run_after_the_step_it_saw_enough(tmp_path: Path) -> None:
     model, book = Toy(), []
-    done = fit(
-        model, tmp_path, evaluate=held_out(model), evaluate_every=12, watchers=[Notes(book, until=5)]
-    )
+    done = fit(model, tmp_path, evaluate=held_out(model), evaluate_every=12, watchers=[Notes(book, until=5)])
     assert (done.step, done.stopped) == (5, "notes saw enough")
     assert book[-1] == ("notes", "looked", 5, ["loss"])  # evaluated once more, out of turn
     again: list[Any] = []
