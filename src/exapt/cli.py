@@ -76,11 +76,12 @@ def list_(as_json: Json = False) -> None:
 
 
 @app.command()
-def show(name: Study) -> None:
+def show(name: Study, as_json: Json = False) -> None:
     """Print a study's YAML, to copy and change."""
     from exapt import verbs
 
-    typer.echo(verbs.show(name).rstrip())
+    text = verbs.show(name)
+    _print({"name": name, "yaml": text}, as_json, text.rstrip())
 
 
 @app.command()
@@ -296,6 +297,7 @@ def audit(
     elif self_test:
         _trials(verbs.self_test(name, seed), as_json)
     elif run_folder is None:
+        verbs.check_audit(name)
         raise InputError(f"audit {name}: which study? Give the folder that `exapt run` wrote, or --self-test")
     else:
         finding = verbs.audit(name, run_folder, set=set_ or (), say=_say(as_json))
@@ -312,17 +314,22 @@ def doctor(as_json: Json = False) -> None:
 
 
 @app.command()
-def schema(out: Annotated[Path | None, typer.Option("--out", help="File to write; default: print.")] = None) -> None:
-    """Print the JSON Schema of a study, for editors."""
+def schema(
+    out: Annotated[Path | None, typer.Option("--out", help="File to write; default: print.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Print the JSON Schema of a study, for editors; `--json` puts it on one line."""
     from exapt import verbs
 
-    text = json.dumps(verbs.schema(), indent=1)
+    found = verbs.schema()
+    text = json.dumps(found, indent=1)
     if out is None:
-        typer.echo(text)
+        _print(found, as_json, text)
     else:
         from exapt.files import write_text
 
         write_text(out, text + "\n")
+        _print({"out": str(out)}, as_json, f"schema in {out}")
 
 
 def _study(result: Any, as_json: bool, require: str | None) -> None:

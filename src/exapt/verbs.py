@@ -262,6 +262,11 @@ def table_of_trials(trials: Sequence[Trial]) -> str:
     return "\n".join(lines)
 
 
+def check_audit(kind: str) -> None:
+    """Refuse the name of an audit that there is not."""
+    _audit_class(kind)
+
+
 def _audit_class(kind: str) -> type[Audit]:
     from exapt.audits import AUDITS
 

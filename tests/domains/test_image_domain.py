@@ -259,8 +259,8 @@ def cut(folder: Path) -> None:
 
 MISTAKES = [
     (corrupt_folder, "", {}, r"cat/05.png: a damaged picture, or not one \("),
-    (odd_size, "", {}, r"picture 3: its size is 4 × 12, the domain's 8 × 12; set domain.size|the first one's 8 × 12"),
-    (odd_channels, "", {}, r"picture 9: it has 1 channels, .* 3; for picture files set domain.channels to 1 or 3"),
+    (odd_size, "", {}, r"cat/05.png: its size is 4 × 12, the domain's 8 × 12; set domain.size|the first one's 8 × 12"),
+    (odd_channels, "", {}, r"\d\d.png: it has 1 channels, .* 3; for picture files set domain.channels to 1 or 3"),
     (pickled, "a.npz", {}, r"a.npz: not a readable array file .* arrays of Python objects are refused"),
     (cut, "a.npz", {}, r"a.npz: a damaged compressed file"),
     (bad_row, "a.parquet", {}, r"a.parquet: row 2: a damaged picture"),

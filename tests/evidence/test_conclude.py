@@ -135,10 +135,12 @@ def test_one_budget_still_gives_a_verdict() -> None:
 
 
 def test_identical_arms() -> None:
-    same = np.tile([0.5, 0.6, 0.7, 0.8, 0.9], (3, 1))
-    c = conclude(Curves(N, (0, 1, 2), {"pretrained": same, "scratch": same}))
+    same = np.tile([0.5, 0.6, 0.7, 0.8, 0.9], (5, 1))
+    c = conclude(Curves(N, (0, 1, 2, 3, 4), {"pretrained": same, "scratch": same}))
     assert c.sentence.startswith("Pre-training made no difference beyond the margin of 1 point: 0.0 points")
-    assert "the same in all 3 seeds" in c.sentence
+    assert "the same in all 5 seeds" in c.sentence
+    few = conclude(Curves(N, (0, 1), {"pretrained": same[:2], "scratch": same[:2]}))
+    assert few.sentence.startswith("Undecided") and "about 5 seeds would settle it" in few.sentence
 
 
 def test_plain_is_json_and_the_finding_agrees() -> None:

@@ -58,16 +58,24 @@ def test_undecided_says_how_many_seeds() -> None:
 
 
 def test_identical_scores_are_equivalent_with_a_note() -> None:
-    c = compare([0.0, 0.0, 0.0])
+    c = compare([0.0] * 5)
     assert (c.verdict, c.p_signflip, c.p_two_sided, c.low, c.high) == (Verdict.EQUIVALENT, 1.0, 1.0, 0.0, 0.0)
-    assert "identical in all 3 seeds" in c.note and c.bca == (0.0, 0.0)
+    assert "identical in all 5 seeds" in c.note and c.bca == (0.0, 0.0)
+
+
+@pytest.mark.parametrize("seeds", [2, 3, 4])
+def test_a_few_identical_scores_prove_nothing(seeds: int) -> None:
+    c = compare([0.0] * seeds)
+    assert (c.verdict, c.seeds_needed) == (Verdict.INCONCLUSIVE, 5)
+    assert f"identical in all {seeds} seeds" in c.note
 
 
 def test_constant_differences_need_the_exact_test_for_a_direction() -> None:
-    assert compare([0.02] * 3).verdict is Verdict.NON_INFERIOR
+    assert compare([0.02] * 4).verdict is Verdict.INCONCLUSIVE
     assert compare([0.02] * 3).seeds_needed == 5
     assert compare([-0.02] * 3).verdict is Verdict.INCONCLUSIVE
-    assert compare([0.002] * 3).verdict is Verdict.EQUIVALENT
+    assert compare([0.02] * 5, confidence=0.95).verdict is Verdict.INCONCLUSIVE
+    assert compare([0.02] * 6, confidence=0.95).verdict is Verdict.HELPS
     assert compare([0.02] * 5).verdict is Verdict.HELPS
     assert compare([-0.02] * 5).verdict is Verdict.HARMS
     tenths = [0.1 + 0.2 - 0.3 + 0.02, 0.02, 0.02]

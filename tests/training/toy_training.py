@@ -74,7 +74,7 @@ def held_out(model: Toy) -> Any:
 
 def fit(model: Toy, folder: Path | None = None, data: Dataset | None = None, **spec: Any) -> Trained:
     """Train a toy; keywords that `TrainingSpec` does not know go to `train`."""
-    others = {k: spec.pop(k) for k in ("evaluate", "resume", "identity", "groups") if k in spec}
+    others = {k: spec.pop(k) for k in ("evaluate", "resume", "identity", "groups", "watchers") if k in spec}
     spec = {"steps": 12, "batch": 4, "lr": 0.02, "device": "cpu", **spec}
     spec = {k: v for k, v in spec.items() if v is not None}
     plan = TrainingSpec.parse(spec)

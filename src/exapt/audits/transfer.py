@@ -16,10 +16,14 @@ from pydantic import Field, PositiveInt
 from exapt.audits.base import Audit, Subject, Trial
 from exapt.evidence.finding import Finding, Level, Listing, Plot, Series
 from exapt.evidence.paired import Comparison, compare, holm
+from exapt.evidence.unit import Unit
 from exapt.evidence.verdict import Verdict
+from exapt.tasks.base import Task
+from exapt.tasks.regress import RegressTask
 
 LEVELS: dict[str, Level] = {"HELPS": "good", "EQUIVALENT": "good", "NON-INFERIOR": "good", "HARMS": "bad"}
 ALPHA = 0.05
+POINTS = Unit("right answers", points=True)
 
 
 class TransferAudit(Audit):
@@ -53,7 +57,7 @@ class TransferAudit(Audit):
             effect=overall.mean,
             interval=(overall.low, overall.high),
             n=overall.n,
-            how=f"share of right test answers, pre-trained minus scratch, paired by seed over {overall.n} seeds, mean "
+            how=f"{_what(subject.task)[0]}, pre-trained minus scratch, paired by seed over {overall.n} seeds, mean "
             f"over budgets; {len(each)} parts by {self.by}, one-sided t-tests after Holm",
             details={
                 "overall": overall.plain(),
@@ -61,10 +65,10 @@ class TransferAudit(Audit):
                 "sizes": sizes,
                 "harmed": harmed,
             },
-            sentence=_sentence(overall, harmed, len(each), self.by),
+            sentence=_sentence(overall, harmed, len(each), self.by, _what(subject.task)),
             level="bad" if harmed else LEVELS.get(verdict, "unsure"),
             caveats=_caveats(subject, sizes, self.least),
-            plots=[_plot(each, self.by)] if each else [],
+            plots=[_plot(each, self.by, _what(subject.task)[1])] if each else [],
             listings=[_listing(each, sizes, self.by)] if each else [],
         )
 
@@ -86,11 +90,12 @@ class TransferAudit(Audit):
         return [_trial(what, *case, rng=rng) for what, case in cases.items()]
 
     def _parts(self, subject: Subject) -> dict[str, np.ndarray]:
-        """Masks (n,) over the test examples by name."""
+        """Masks (n,) over the test examples, or over all their elements where those are labelled, by name."""
         test = subject.labelled.subset(subject.test)
         if self.by != "class":
             values = test.column(self.by)
-            return {str(value): values == value for value in sorted(set(values.tolist()), key=str)}
+            each = subject.domain.kept(test) if subject.task.per_element else 1
+            return {str(value): np.repeat(values == value, each) for value in sorted(set(values.tolist()), key=str)}
         if not subject.task.every_stratum:
             return {}
         strata = subject.task.strata(test)
@@ -118,13 +123,24 @@ def harmed_parts(each: dict[str, Comparison], alpha: float = ALPHA) -> list[str]
     return [name for name, p, c in zip(each, adjusted, each.values(), strict=True) if p <= alpha and c.mean < 0]
 
 
-def _sentence(overall: Comparison, harmed: Sequence[str], parts: int, by: str) -> str:
-    mean, low, high = (100 * v for v in (overall.mean, overall.low, overall.high))
-    interval = f"90 % interval {low:.1f} to {high:.1f}, n = {overall.n} seeds"
-    words = f"Right answers changed by {mean:+.1f} points with pre-training ({interval})"
+def _what(task: Task) -> tuple[str, str]:
+    """What an example scores, and its unit where it is told as 100 times as much."""
+    if isinstance(task, RegressTask):
+        return "negative squared error of test examples", "hundredths of the labels' variance"
+    return "share of right test answers", "points"
+
+
+def _sentence(overall: Comparison, harmed: Sequence[str], parts: int, by: str, what: tuple[str, str]) -> str:
+    mean = POINTS.number(overall.mean, 1, signed=True)
+    words = f"The {what[0]} changed by {mean} {what[1]} with pre-training "
+    words += f"(90 % interval {_ends(overall)}, n = {overall.n} seeds)"
     if harmed:
         return f"{words}; {by} {', '.join(harmed)} lost by more than chance, of {parts} tested."
     return f"{words}; none of {parts} parts by {by} lost by more than chance." if parts else f"{words}."
+
+
+def _ends(c: Comparison) -> str:
+    return f"{POINTS.number(c.low, 1)} to {POINTS.number(c.high, 1)}"
 
 
 def _caveats(subject: Subject, sizes: dict[str, int], least: int) -> list[str]:
@@ -135,20 +151,20 @@ def _caveats(subject: Subject, sizes: dict[str, int], least: int) -> list[str]:
     return said + ([f"Too few test examples to judge: {', '.join(small)}."] if small else [])
 
 
-def _plot(each: dict[str, Comparison], by: str) -> Plot:
+def _plot(each: dict[str, Comparison], by: str, unit: str) -> Plot:
     places = list(range(1, len(each) + 1))
     low, mean, high = ([100 * getattr(c, key) for c in each.values()] for key in ("low", "mean", "high"))
     series = Series("difference", places, mean, low, high, "points")
     names = ", ".join(f"{i} {name}" for i, name in zip(places, each, strict=True))
     return Plot(
-        f"Pre-trained minus scratch for each {by} with its 90 % interval over seeds: {names}.", by, "points", [series]
+        f"Pre-trained minus scratch for each {by} with its 90 % interval over seeds: {names}.", by, unit, [series]
     )
 
 
 def _listing(each: dict[str, Comparison], sizes: dict[str, int], by: str) -> Listing:
     adjusted = holm([c.t_less for c in each.values()])
     rows = [
-        [name, sizes[name], 100 * c.mean, f"{100 * c.low:.1f} to {100 * c.high:.1f}", str(c.verdict), float(p)]
+        [name, sizes[name], 100 * c.mean, _ends(c), str(c.verdict), float(p)]
         for (name, c), p in zip(each.items(), adjusted, strict=True)
     ]
     return Listing(

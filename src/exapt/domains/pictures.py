@@ -80,7 +80,7 @@ class PictureSource:
                 yield from read_parquet(file, self.wanted) if file.suffix == ".parquet" else _arrays(file, self.wanted)
 
     def _array(self, value: Any, piece: Piece, index: int) -> np.ndarray:
-        where = _name(value) or piece.where(index)
+        where = piece.where(index)
         if isinstance(value, np.ndarray | list):
             return _storable(_with_channels(np.asarray(value), where), where)
         if value is None:
@@ -110,10 +110,6 @@ def _opened(value: Any, image: Any) -> Any:
     if isinstance(value, dict):
         value = value.get("bytes") or b""
     return image.open(io.BytesIO(value)) if isinstance(value, bytes) else value
-
-
-def _name(value: Any) -> str:
-    return value.name if isinstance(value, File) else ""
 
 
 def as_pictures(values: Any, where: str) -> Sequence[Any] | np.ndarray:
@@ -173,7 +169,8 @@ def _folder(files: Sequence[File], wanted: Wanted) -> Iterator[Piece]:
     for start in range(0, len(files), ROWS):
         batch = files[start : start + ROWS]
         columns = {name: [from_file(file)[name] for file in batch] for name in wanted.others}
-        yield Piece(str(files[0].root or files[0].path), batch, start + 1, "picture", columns)
+        names = [file.name for file in batch]
+        yield Piece(str(files[0].root or files[0].path), batch, start + 1, "picture", columns, names=names)
 
 
 def _arrays(file: File, wanted: Wanted) -> Iterator[Piece]:

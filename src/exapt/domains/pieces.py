@@ -54,6 +54,8 @@ class Piece:
     columns: Mapping[str, list[Any]] = field(default_factory=dict)
     goes_on: bool = False
     """Whether the first record carries on the last one of the piece before."""
+    names: Sequence[str] = ()
+    """(n,) what each record is called, where it is a file of its own."""
     left_out: int = 0
     """How many records were left out here because a file of labels does not name them."""
 
@@ -64,12 +66,15 @@ class Piece:
         """File and record, for messages."""
         if isinstance(self.values, Letters) and self.values.names:
             return f"{self.file}: record '{self.values.names[index]}'"
+        if self.names:
+            return self.names[index]
         return f"{self.file}: {self.noun} {self.first + index}"
 
     def head(self, count: int) -> Piece:
         """The first records."""
         values = self.values.head(count) if isinstance(self.values, Letters) else self.values[:count]
-        return replace(self, values=values, columns={k: v[:count] for k, v in self.columns.items()})
+        columns = {k: v[:count] for k, v in self.columns.items()}
+        return replace(self, values=values, columns=columns, names=self.names[:count])
 
 
 @dataclass(frozen=True)

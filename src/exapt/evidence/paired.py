@@ -94,7 +94,7 @@ def compare(
     low, high = mean - half, mean + half
     ruling = judge(low, high, margin)
     if constant:
-        ruling = _judge_constant(mean, margin, min(flips.greater, flips.less) <= (1 - confidence) / 2)
+        ruling = _judge_constant(mean, margin, flips, (1 - confidence) / 2)
     t_greater, t_less = (flips.greater, flips.less) if constant else _t_tails(mean / (sd * scale), len(d))
     return Comparison(
         verdict=ruling.verdict,
@@ -190,10 +190,15 @@ def _checked(differences: Sequence[float] | np.ndarray, margin: float, confidenc
     return d
 
 
-def _judge_constant(mean: float, margin: float, certain: bool) -> Ruling:
-    """Differences that are all alike have no t-interval: a direction then needs the exact test."""
+def _judge_constant(mean: float, margin: float, flips: SignFlip, level: float) -> Ruling:
+    """Differences that are all alike have no t-interval: a direction then needs the exact test to reject.
+
+    That nothing matters needs as many seeds as the exact test would: two alike may well be chance, or both failed.
+    """
     ruling = judge(mean, mean, margin)
-    if certain or ruling.verdict not in (Verdict.HELPS, Verdict.HARMS):
+    if flips.least > level:
+        return Ruling(Verdict.INCONCLUSIVE)
+    if min(flips.greater, flips.less) <= level or ruling.verdict not in (Verdict.HELPS, Verdict.HARMS):
         return ruling
     return Ruling(next(iter(ruling.also), Verdict.NON_INFERIOR if mean > -margin else Verdict.INCONCLUSIVE))
 

@@ -17,7 +17,7 @@ def overview(found: Sequence[Plain]) -> Section | None:
         row(
             str(one["name"]),
             Cell(str(one["verdict"]), mark=str(one.get("level", "unsure"))),
-            _rounded(one.get("effect")),
+            _rounded(_beside(one.get("effect"), one.get("interval"))),
             _interval(one.get("interval")),
             value_text(one.get("n")),
         )
@@ -51,6 +51,12 @@ def _blocks(one: Plain) -> list[Block]:
 def _rounded(value: object) -> str:
     """Four figures of a float; anything else as it is."""
     return value_text(float(f"{value:.4g}")) if isinstance(value, float) else value_text(value)
+
+
+def _beside(effect: float | None, ends: Sequence[float] | None) -> float | None:
+    """The effect, as 0 where it is only the rounding of sums a billionth as wide as its interval."""
+    wide = max((abs(end) for end in ends or () if end is not None), default=0.0)
+    return 0.0 if effect is not None and abs(effect) < 1e-9 * wide else effect
 
 
 def _interval(ends: Sequence[float] | None) -> str:

@@ -51,7 +51,7 @@ def by_budget(curves: Plain | None, verdict: Plain) -> Section | None:
         return None
     unit, arm, against = unit_of(verdict), main["arm"], main["against"]
     margin = unit.margin(main["overall"]["margin"])
-    head = ["labels", arm, against, difference_head(unit), "verdict", "exact p", "p after Holm"]
+    head = ["labels", arm, against, difference_head(unit), "verdict", "exact p", "t-test p after Holm"]
     rows = [
         row(
             count(line["budget"]),
@@ -130,7 +130,7 @@ def arms(curves: Plain | None, verdict: Plain) -> Section | None:
         for name, found in verdict["with_treatment"].items()
         for line in found["budgets"]
     ]
-    each = ["arm", "labels", f"{arm} minus it", "verdict", "p after Holm"]
+    each = ["arm", "labels", f"{arm} minus it", "verdict", "t-test p after Holm"]
     blocks.append(Table(each, ahead, f"{arm} against every other arm at each budget", long=True))
     return Section("Every arm", blocks)
 

@@ -30,6 +30,8 @@ def plot(data: Plain) -> Markup | None:
         panel = size.panel((min(xs), max(xs)), _span(ys, data["log_y"]), log_x=data["log_x"], log_y=data["log_y"])
         few = 4 if size.class_ == "narrow" else 7
         at_y, at_x = _ticks(panel.y.low, panel.y.high, data["log_y"], 5), _ticks(min(xs), max(xs), data["log_x"], few)
+        if not data["log_x"] and all(x == int(x) for x in xs):
+            at_x = [x for x in at_x if x == int(x)]  # classes, seeds and steps have nothing between them
         axes = axis_y(panel, at_y, _said(at_y, data["log_y"]), data["y"])
         axes += axis_x(panel, at_x, _said(at_x, data["log_x"]), data["x"])
         drawn = [_series(panel, one, place) for place, one in enumerate(series)]

@@ -46,14 +46,31 @@ def subject_of(prepared: Prepared, fits: Sequence[dict[str, Any]] = ()) -> Subje
 def audit_all(
     prepared: Prepared, audits: Sequence[Audit], fits: Sequence[dict[str, Any]], say: Say = lambda _: None
 ) -> list[dict[str, Any]]:
-    """The finding of every audit, plain; one that stands on disk for the same evidence is not computed again."""
-    subject = subject_of(prepared, fits) if audits else None
-    return [_one(prepared, subject, audit, fits, say) for audit in audits if subject is not None]
+    """The finding of every audit of a study, plain; one that refuses says why in its place, and the rest goes on."""
+    found = []
+    for audit in audits:
+        try:
+            found.append(audit_one(prepared, audit, fits, say))
+        except InputError as error:
+            say(str(error))
+            found.append(_refused(audit, str(error)))
+    return found
 
 
-def _one(
-    prepared: Prepared, subject: Subject, audit: Audit, fits: Sequence[dict[str, Any]], say: Say
+def _refused(audit: Audit, why: str) -> dict[str, Any]:
+    """What the report shows of an audit that could not be made; it is tried anew the next time."""
+    spec = audit.plain()
+    how = f"not made: {why}"
+    return Finding(spec["kind"], "NOT POSSIBLE", None, None, 0, how, sentence=why).plain() | {"spec": spec}
+
+
+def audit_one(
+    prepared: Prepared, audit: Audit, fits: Sequence[dict[str, Any]], say: Say = lambda _: None
 ) -> dict[str, Any]:
+    """An audit's finding, plain; one that stands on disk for the same evidence is not computed again.
+
+    Raises `InputError` where the evidence does not suffice.
+    """
     path = finding_file(prepared, audit)
     key = audit_key(prepared, audit, fits)
     if path.exists():
@@ -62,7 +79,7 @@ def _one(
             return found
     say(f"audit {audit.plain()['kind']}")
     with one_thread():
-        finding: Finding = audit.run(subject)
+        finding: Finding = audit.run(subject_of(prepared, fits))
     plain = finding.plain() | {"key": key, "spec": audit.plain()}
     with room_for(path):
         write_json(path, plain)

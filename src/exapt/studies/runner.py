@@ -14,7 +14,7 @@ from exapt.audits import Audit
 from exapt.errors import InputError
 from exapt.evidence.conclude import Conclusion
 from exapt.files import write_json
-from exapt.studies.auditing import audit_all, noted_audits
+from exapt.studies.auditing import audit_all, audit_one, noted_audits
 from exapt.studies.conclude import conclude_study, report_data
 from exapt.studies.executor import cores, run_apart, run_here
 from exapt.studies.fits import Job, pending, records, run_job
@@ -103,7 +103,7 @@ def audit_run(
 ) -> tuple[dict[str, Any], StudyResult]:
     """One more audit of a finished study: its finding, plain, and the study with it in its report."""
     prepared = _reopened(folder)
-    [finding] = audit_all(prepared, [audit], records(prepared), say)
+    finding = audit_one(prepared, audit, records(prepared), say)
     return finding, _result(prepared, 0)
 
 

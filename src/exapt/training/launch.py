@@ -82,7 +82,7 @@ def pick_device(name: str) -> torch.device:
         device = torch.device(name)
     except RuntimeError:
         raise InputError(f"device: '{name}' is no device; valid: auto, cpu, cuda, cuda:1, …") from None
-    other = there.type if there else "cpu"
-    if device.type not in ("cpu", other):
-        raise InputError(f"device: '{name}' is not available here; valid: auto, cpu, {other}")
+    known = ["cpu", there.type] if there else ["cpu"]
+    if device.type not in known:
+        raise InputError(f"device: '{name}' is not available here; valid: auto, {', '.join(known)}")
     return device

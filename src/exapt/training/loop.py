@@ -65,7 +65,7 @@ def train(
     Raises `InputError` when the folder holds another run or a damaged checkpoint, and `DivergenceError` when the loss
     or the gradient is not finite or ran away; the last good checkpoint is kept then.
     """
-    _check(spec, evaluate, folder)
+    _check(spec, evaluate, folder, watchers)
     run = Run(model, batches, spec, folder, groups, watchers)
     with own_randomness(run.launch.device), own_threads():
         run.begin(resume, dict(identity or {}))
@@ -80,8 +80,14 @@ def train(
     return Trained(run.step, best, run.log.history, stopped, run.seconds(), run.meter.elements, run.meter.examples)
 
 
-def _check(spec: TrainingSpec, evaluate: Evaluate | None, folder: Path | None) -> None:
-    """Refuse what would silently do nothing."""
+def _check(
+    spec: TrainingSpec, evaluate: Evaluate | None, folder: Path | None, watchers: Sequence[Watcher] = ()
+) -> None:
+    """Refuse what would silently do nothing, or silently do something else."""
+    names = [watcher.name for watcher in watchers]
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise InputError(f"watchers: two are named '{twice}', so one would lose its state; give each a name of its own")
     if spec.patience is not None and evaluate is None:
         raise InputError("patience needs something to evaluate on; set holdout above 0, or leave patience out")
     if spec.tensorboard and folder is None:
@@ -97,12 +103,13 @@ def _walk(run: Run, spec: TrainingSpec, evaluate: Evaluate | None, bar: Bar) -> 
             break
         set_rates(run.optimiser, factor(spec.schedule, step, run.total))
         run.take(step)
-        end, text = step == run.total, ""
+        run.ended = run.told_to_stop()
+        end, text = step == run.total or bool(run.ended), ""
         if step % spec.log_every == 0 or end:
             text = run.note()
         if evaluate and (step % evaluate_every == 0 or end):
             text = run.evaluate(evaluate)
-            run.ended = run.why_stop()
+            run.ended = run.ended or run.why_stop()
         if step % checkpoint_every == 0 or end or run.ended:
             run.save()
         bar.update(step, text)

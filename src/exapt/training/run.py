@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from exapt.errors import InputError
 from exapt.training.batches import Batches, Feed
 from exapt.training.checkpoints import Checkpoints
 from exapt.training.identity import claim
@@ -127,6 +128,10 @@ class Run:
         """Why the run should end before its last step; empty where it should not."""
         if self.spec.patience is not None and self.best.waited >= self.spec.patience:
             return "patience"
+        return self.told_to_stop()
+
+    def told_to_stop(self) -> str:
+        """The words of the first watcher that wants the run to end; empty where none does."""
         return next((why for watcher in self.watchers if (why := watcher.stop())), "")
 
     def save(self) -> None:
@@ -182,7 +187,16 @@ class Run:
         self.meter.restore(state["meter"])
         self.feed.seek(state["epoch"], state["position"])
         for watcher in self.watchers:
-            watcher.restore(state["watchers"][watcher.name])
+            watcher.restore(self._kept_of(watcher, state.get("watchers", {})))
+
+    def _kept_of(self, watcher: Watcher, kept: Mapping[str, Any]) -> Mapping[str, Any]:
+        if watcher.name not in kept:
+            raise InputError(
+                f"{self.folder}: its last checkpoint holds no state of '{watcher.name}', which did not watch this run; "
+                "begin anew (resume=False), or watch a new folder"
+            )
+        found: Mapping[str, Any] = kept[watcher.name]
+        return found
 
     def _moments(self) -> dict[str, Tensor]:
         """AdamW's state by the name of its parameter."""

@@ -29,7 +29,10 @@ class Watcher:
         return {}
 
     def stop(self) -> str:
-        """A few words on why the run should end now; empty to go on."""
+        """A few words on why the run should end now; empty to go on. Asked after every step and every evaluation.
+
+        A run that ends so is evaluated and saved once more; every process of a parallel run must give one answer.
+        """
         return ""
 
     def state(self) -> dict[str, Any]:
