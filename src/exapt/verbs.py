@@ -206,6 +206,9 @@ def export(checkpoint: Path | str, out: Path | str, *, to: str = "huggingface") 
         raise InputError(f"--to {to}; {nearest(to, ['huggingface'])}")
     from exapt.integrations.huggingface import export_huggingface
 
+    strangers = sorted(p.name for p in Path(out).iterdir()) if Path(out).is_dir() else []
+    if strangers and "config.json" not in strangers:
+        raise InputError(f"{out}: holds other files ({strangers[0]}, …); choose a new folder with --out")
     export_huggingface(load(checkpoint), Path(out))
 
 

@@ -3,6 +3,7 @@ import pytest
 from scipy import stats
 
 from exapt.evidence.bands import band
+from exapt.evidence.curves import Curves
 
 
 def test_pointwise_band_is_the_t_interval() -> None:
@@ -39,3 +40,11 @@ def test_the_simultaneous_band_holds_everywhere_at_once(seeds: int) -> None:
     together = np.mean([((b.low_all <= 0) & (b.high_all >= 0)).all() for b in runs])
     assert pointwise < 0.75
     assert together == pytest.approx(0.9, abs=0.06)
+
+
+def test_a_band_of_shares_ends_where_they_do() -> None:
+    scores = {"a": np.array([[0.99, 0.5], [0.90, 0.5], [0.99, 0.5]])}
+    curves = Curves(budgets=(10, 20), seeds=range(3), scores=scores)
+    assert band(scores["a"]).high[0] > 1
+    assert curves.plain("accuracy")["arms"]["a"]["high"][0] == 1
+    assert curves.plain("loss")["arms"]["a"]["high"][0] > 1

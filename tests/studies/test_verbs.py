@@ -182,6 +182,10 @@ def test_a_checkpoint_of_tokens_is_exported(tmp_path, capsys):
     exapt.pretrain(tmp_path / "p.yaml", out=tmp_path / "pre")
     assert said(capsys, "export", tmp_path / "pre", "--out", tmp_path / "hf") == {"out": str(tmp_path / "hf")}
     assert {"config.json", "model.safetensors"} <= {p.name for p in (tmp_path / "hf").iterdir()}
+    said(capsys, "export", tmp_path / "pre", "--out", tmp_path / "hf")
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.tex").write_text("x")
+    assert "holds other files (thesis.tex, …)" in refused(capsys, "export", tmp_path / "pre", "--out", tmp_path / "mine")
 
 
 def damaged(checkpoint, place, change):

@@ -11,6 +11,7 @@ import numpy as np
 from exapt.errors import InputError, nearest
 from exapt.evidence.bands import band
 from exapt.evidence.paired import seeds_allow
+from exapt.evidence.unit import Unit
 from exapt.files import jsonable
 
 
@@ -72,9 +73,12 @@ class Curves:
         return self.scores[arm]
 
     def plain(self, metric: str = "score", confidence: float = 0.9) -> dict[str, Any]:
-        """JSON-able scores with both bands of each arm."""
+        """JSON-able scores with both bands of each arm, cut where the metric ends."""
+        every = np.concatenate([np.ravel(scores) for scores in self.scores.values()])
+        ends = (0.0, 1.0) if Unit.of(metric, every).points else (-np.inf, np.inf)
         arms = {
-            name: {"scores": scores, "what": self.what.get(name, ""), **asdict(band(scores, confidence))}
+            name: {"scores": scores, "what": self.what.get(name, "")}
+            | {key: np.clip(values, *ends) for key, values in asdict(band(scores, confidence)).items()}
             for name, scores in self.scores.items()
         }
         return jsonable({"budgets": self.budgets, "seeds": self.seeds, "metric": metric, "arms": arms})
