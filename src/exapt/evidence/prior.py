@@ -2,7 +2,7 @@
 
 A linear task y = X w* + ε with noise variance σ² is fitted by ridge regression towards a start w0,
 ŵ = w0 + (XᵀX + λI)⁻¹ Xᵀ(y − X w0): the maximum a posteriori under the prior N(w0, α⁻¹ I), with λ = α σ² for a loss that
-is *summed* over examples (for a mean over n of them the same prior is λ / n: a weight that ignores n changes the prior).
+is *summed* over examples (for a mean over n of them the same prior is λ / n: a weight that ignores n changes it).
 Shapes: p parameters, n labels, L penalties. Risk is E‖ŵ − w*‖². MacKay 1992 (Bayesian interpolation); for L2-SP, the
 same prior in fine-tuning, Li, Grandvalet and Davoine 2018 (arXiv 1802.01483).
 """
@@ -34,9 +34,7 @@ def rotated(design: np.ndarray, difference: np.ndarray) -> tuple[np.ndarray, np.
     return np.maximum(spectrum, 0.0), directions.T @ difference
 
 
-def ridge_risk(
-    spectrum: np.ndarray, difference: np.ndarray, penalties: float | np.ndarray, noise: float = 1.0
-) -> Risk:
+def ridge_risk(spectrum: np.ndarray, difference: np.ndarray, penalties: float | np.ndarray, noise: float = 1.0) -> Risk:
     """Bias² Σ λ²δᵢ²/(sᵢ+λ)² and variance Σ σ²sᵢ/(sᵢ+λ)² at penalties λ > 0, for s and δ of `rotated`; σ = `noise`.
 
     For a δ known only by its length D put δᵢ = D/√p: then it is the mean over directions.
@@ -56,17 +54,13 @@ def best_precision(dimension: int, distance: float) -> float:
     return dimension / distance**2 if distance else np.inf
 
 
-def best_risk(
-    labels: float | np.ndarray, dimension: int, noise: float, distance: float
-) -> np.ndarray:
+def best_risk(labels: float | np.ndarray, dimension: int, noise: float, distance: float) -> np.ndarray:
     """1 / (n/(pσ²) + 1/D²): the risk at the best penalty for an orthonormal design, XᵀX = nI."""
     n = np.asarray(labels, dtype=float)
     return 1 / (n / (dimension * noise**2) + 1 / distance**2) if distance else np.zeros_like(n)
 
 
-def risk_per_label(
-    labels: float | np.ndarray, dimension: int, noise: float, distance: float
-) -> np.ndarray:
+def risk_per_label(labels: float | np.ndarray, dimension: int, noise: float, distance: float) -> np.ndarray:
     """d risk / dn = −risk²/(pσ²): how much risk one more label removes, most where little is known yet."""
     return -(best_risk(labels, dimension, noise, distance) ** 2) / (dimension * noise**2)
 

@@ -1,4 +1,4 @@
-"""The precision of a prior, chosen from data: by the evidence, or by K-fold cross-validation; and what a start is worth.
+"""The precision of a prior, chosen from data: by the evidence, or by K-fold cross-validation.
 
 The evidence of y = X w + ε under w ~ N(w0, α⁻¹ I) needs one singular value decomposition. Its maximum over α and σ² is
 the fixed point that MacKay 1992 and LogME (You et al. 2021, arXiv 2102.11005) iterate: γ = Σ s/(s+λ), α = γ/‖m − w0‖²,

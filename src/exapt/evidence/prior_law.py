@@ -1,7 +1,7 @@
 """The prior's law on measured learning curves: what a start is worth if it acts like labels seen before.
 
-The risk of the best prior, 1/(n/(pσ²) + 1/D²), is v/(n + k) with v = pσ² and k = v/D²: a start is k labels. With a floor
-that no label removes, both arms are floor + v/(n + k) with the same floor and v, and pre-training is worth
+The risk of the best prior, 1/(n/(pσ²) + 1/D²), is v/(n + k) with v = pσ² and k = v/D²: a start is k labels. With a
+floor that no label removes, both arms are floor + v/(n + k) with the same floor and v, and pre-training is worth
 Δn = k − k₀ labels at every n (additive). The rival with as many parameters multiplies: floor + v/(ρn + k₀).
 Shapes: S seeds, m budgets, R resamples.
 """
@@ -122,7 +122,7 @@ def prior_law(
 
 
 def _jackknife(values: np.ndarray, confidence: float) -> np.ndarray:
-    """Estimate and t-interval (3,) from values (1 + S,): of all seeds, then without each (Efron and Tibshirani 1993)."""
+    """Estimate and t-interval (3,) from values (1 + S,): of all seeds, then without each (Efron, Tibshirani 1993)."""
     seeds = len(values) - 1
     se = np.sqrt((seeds - 1) * values[1:].var())
     half = stats.t.ppf((1 + confidence) / 2, seeds - 1) * se
@@ -142,9 +142,7 @@ def fit_law(budgets: np.ndarray, errors: np.ndarray, *, multiplies: bool) -> Fit
     return _refined(budgets, errors, best, multiplies, farthest)
 
 
-def _search(
-    n: np.ndarray, errors: np.ndarray, first: np.ndarray, second: np.ndarray, multiplies: bool
-) -> Fit:
+def _search(n: np.ndarray, errors: np.ndarray, first: np.ndarray, second: np.ndarray, multiplies: bool) -> Fit:
     """The best of pairs (G,) of k₀ and k or ρ for errors (R, 2m)."""
     w = np.full(errors.shape[1], 1 / errors.shape[1])
     shifted = second[:, None] * n + first[:, None] if multiplies else n + second[:, None]
@@ -158,9 +156,7 @@ def _search(
     return Fit(floor[rows, at], slope[rows, at], first[at], second[at], residual[rows, at], multiplies)
 
 
-def _refined(
-    n: np.ndarray, errors: np.ndarray, rough: Fit, multiplies: bool, farthest: float
-) -> Fit:
+def _refined(n: np.ndarray, errors: np.ndarray, rough: Fit, multiplies: bool, farthest: float) -> Fit:
     """Each resample's fit on ever finer grids around its own best."""
     fits = []
     for row in range(len(errors)):
