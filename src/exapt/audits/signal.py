@@ -1,4 +1,4 @@
-"""How strong the task's signal is in frozen features, and whether that predicts what a linear probe does with m labels."""
+"""How strong the task's signal is in frozen features, and whether it predicts what a linear probe does with m labels."""
 
 from __future__ import annotations
 
@@ -15,7 +15,9 @@ from exapt.evidence.finding import Finding, Level, Listing, Plot, Series
 from exapt.evidence.strength import (
     Gaussians,
     Strength,
+    calibrate,
     fit_gaussians,
+    held_out_accuracy,
     held_out_scores,
     labels_to_reach,
     predicted_accuracy,
@@ -86,10 +88,12 @@ class SignalAudit(Audit):
         features = subject.probe.features(start, subject.task, chosen)
         classes = np.unique(subject.task.truth(chosen), return_inverse=True)[1]
         held_out = held_out_scores(features, classes, seed=self.seed)
-        model = fit_gaussians(features, classes)
+        accuracy = held_out_accuracy(features, classes, seed=self.seed)
+        model = calibrate(fit_gaussians(features, classes), accuracy, 4 * len(classes) // 5, self.seed)
         predicted = np.array([predicted_accuracy(model, m, rng) for m in subject.budgets])
-        accuracy = measured_accuracy(subject, name, start)
-        return Measured(strength(held_out, classes, seed=self.seed), model, predicted, accuracy)
+        return Measured(
+            strength(held_out, classes, seed=self.seed), model, predicted, measured_accuracy(subject, name, start)
+        )
 
 
 def measured_accuracy(subject: Subject, name: str, start: Start) -> np.ndarray:
@@ -127,8 +131,8 @@ def signal_finding(found: dict[str, Measured], budgets: np.ndarray, target: floa
         effect=difference,
         interval=(float(low), float(high)),
         n=len(ours.strength.draws),
-        how="a/σ of each class against the rest along cross-fitted linear discriminants, mean over classes, pre-trained "
-        "minus random features; 90 % interval from resampled examples, directions as they are",
+        how="a/σ of each class against the rest along cross-fitted linear discriminants, mean over classes, "
+        "pre-trained minus random features; 90 % interval from resampled examples, directions as they are",
         details={
             "strength": {name: vars(one.strength) | {"draws": None} for name, one in found.items()},
             "off by": off,
@@ -154,10 +158,11 @@ def _sentence(
     said = [f"about {count(m)}" if m else f"more than {count(10 * largest)}" for m in needs.values()]
     return (
         f"The classes stand a/σ = {ours.strength.value:.2f} from the rest in the pre-trained features and "
-        f"{other.strength.value:.2f} in random ones (difference {gap[0]:+.2f}, 90 % interval {gap[1]:.2f} to {gap[2]:.2f}). "
-        f"To be right {100 * goal:.0f} % of the time a well-chosen linear probe should need {said[0]} labels on the one and "
-        f"{said[1]} on the other; predicted accuracy was off by {100 * ours.off:.1f} and {100 * other.off:.1f} points."
-    ).replace("+-", "−")
+        f"{other.strength.value:.2f} in random ones (difference {gap[0]:+.2f}, "
+        f"90 % interval {gap[1]:.2f} to {gap[2]:.2f}), with all labels of the pool. "
+        f"To be right {100 * goal:.0f} % of the time a well-chosen linear probe should need {said[0]} labels on the one "
+        f"and {said[1]} on the other; predicted accuracy was off by {100 * ours.off:.1f} and {100 * other.off:.1f} points."
+    ).replace("-0", "−0")
 
 
 def _caveats(off: dict[str, float]) -> list[str]:
@@ -165,6 +170,8 @@ def _caveats(off: dict[str, float]) -> list[str]:
     return [
         "Prediction takes classes for normal clouds of one shape and the probe's penalty for the best; with few labels "
         f"the penalty is chosen badly and the probe does worse. Here it was off by up to {worst:.1f} points on average.",
+        "a/σ is the limit of many labels: a representation may be weaker there and still need fewer labels at first, "
+        "where its signal lies in few directions.",
         "a/σ is what a linear rule sees; fine-tuning may use more. One checkpoint and one random network are compared.",
     ]
 
@@ -180,8 +187,8 @@ def _plot(found: dict[str, Measured], budgets: np.ndarray) -> Plot:
         )
     seeds = len(next(iter(found.values())).accuracy)
     return Plot(
-        f"Accuracy of a linear probe on frozen features: predicted from the strength of the signal, and measured (mean of "
-        f"{seeds} seeds, bars are standard errors).",
+        f"Accuracy of a linear probe on frozen features: predicted from the strength of the signal, and measured (mean "
+        f"of {seeds} seeds, bars are standard errors).",
         "labels",
         "share of right test answers",
         series,

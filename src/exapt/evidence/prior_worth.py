@@ -1,8 +1,8 @@
 """How many labels a start is worth on a real linear problem: its own precision against that of starting from zero.
 
 With penalty λ and covariance eigenvalues cᵢ of the features the expected error of n labels is
-R(n; λ) = σ² Σ cᵢ/(n cᵢ + λ), the mean posterior variance of a prediction. A start is worth the Δn labels that make scratch
-as good as it is: R(n + Δn; λ₀) = R(n; λ). Where all cᵢ are equal this is pσ²(1/D² − 1/D₀²), at every n.
+R(n; λ) = σ² Σ cᵢ/(n cᵢ + λ), the mean posterior variance of a prediction. A start is worth the Δn labels that make
+scratch as good as it is: R(n + Δn; λ₀) = R(n; λ). Where all cᵢ are equal this is pσ²(1/D² − 1/D₀²), at every n.
 """
 
 from __future__ import annotations

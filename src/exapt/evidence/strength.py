@@ -5,14 +5,14 @@ distance between them. Shapes: n examples, D features, K classes, m labels.
 
 The prediction is for regularised linear discriminants, which a linear probe with its penalty chosen well is close to:
 classes are normal with one covariance Σ, and learning from m labels has two costs. The means are off by Σ·K/m (Raudys
-and Young 2004, J. Multivariate Analysis 89). The inverse of the sample covariance plus a penalty acts like (Σ + κ)⁻¹, with
-noise larger by 1/(1 − df₂/m), df₂ = tr Σ²(Σ + κ)⁻², for every κ with tr Σ(Σ + κ)⁻¹ < m (Dobriban and Wager 2018,
+and Young 2004, J. Multivariate Analysis 89). The inverse of the sample covariance plus a penalty acts like (Σ + κ)⁻¹,
+with noise larger by 1/(1 − df₂/m), df₂ = tr Σ²(Σ + κ)⁻², for every κ with tr Σ(Σ + κ)⁻¹ < m (Dobriban and Wager 2018,
 arXiv 1507.03003; Elkhalil et al. 2020, arXiv 1711.00382). Accuracy is the best over κ.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy import special
@@ -55,9 +55,7 @@ def held_out_scores(features: np.ndarray, classes: np.ndarray, *, folds: int = 5
     `InputError` where a class has fewer than 20 examples.
     """
     x, y = _checked(features, classes)
-    order = np.argsort(y + np.random.default_rng(seed).random(len(y)), kind="stable")
-    fold = np.empty(len(y), dtype=int)
-    fold[order] = np.arange(len(y)) % folds
+    fold = _folds(y, folds, seed)
     scores = np.empty((len(y), y.max() + 1))
     for out in range(folds):
         kept = fold != out
@@ -69,6 +67,34 @@ def held_out_scores(features: np.ndarray, classes: np.ndarray, *, folds: int = 5
             projected = x[fold == out] @ direction
             scores[fold == out, k] = projected / np.sqrt(direction @ spread @ direction)
     return scores
+
+
+def held_out_accuracy(features: np.ndarray, classes: np.ndarray, *, folds: int = 5, seed: int = 0) -> float:
+    """The share of examples that discriminants fitted without their fold put into the right class."""
+    x, y = _checked(features, classes)
+    fold = _folds(y, folds, seed)
+    right = np.empty(len(y), dtype=bool)
+    for out in range(folds):
+        means, covariance = _moments(x[fold != out], y[fold != out])
+        towards = np.linalg.solve(covariance, means.T)
+        scores = x[fold == out] @ towards - (means.T * towards).sum(0) / 2
+        right[fold == out] = scores.argmax(1) == y[fold == out]
+    return float(right.mean())
+
+
+def calibrate(model: Gaussians, accuracy: float, labels: int, seed: int = 0) -> Gaussians:
+    """The model with its means pulled together (or apart) until m labels predict an accuracy that was measured.
+
+    Real classes are no normal clouds of one shape; this takes one number from them, by bisection.
+    """
+    middle = model.shares @ model.means
+    low, high = 0.2, 2.0
+    for _ in range(8):
+        factor = (low + high) / 2
+        tried = replace(model, means=middle + factor * (model.means - middle))
+        enough = predicted_accuracy(tried, labels, np.random.default_rng(seed)) > accuracy
+        low, high = (low, factor) if enough else (factor, high)
+    return tried
 
 
 def strength(
@@ -161,6 +187,14 @@ def _penalties(spectrum: np.ndarray, labels: float) -> list[tuple[float, float]]
         if share.sum() < labels and (share**2).sum() < labels:
             found.append((float(kappa), float(1 / (1 - (share**2).sum() / labels))))
     return found
+
+
+def _folds(classes: np.ndarray, folds: int, seed: int) -> np.ndarray:
+    """(n,) the fold of each example; every class is spread evenly over them."""
+    order = np.argsort(classes + np.random.default_rng(seed).random(len(classes)), kind="stable")
+    fold = np.empty(len(classes), dtype=int)
+    fold[order] = np.arange(len(classes)) % folds
+    return fold
 
 
 def _apart(scores: np.ndarray, classes: np.ndarray, rows: np.ndarray) -> float:
