@@ -1,4 +1,4 @@
-"""How strong the task's signal is in frozen features, and whether it predicts what a linear probe does with m labels."""
+"""How strong the task's signal is in frozen features, and whether it predicts a linear probe's learning curve."""
 
 from __future__ import annotations
 
@@ -155,21 +155,22 @@ def _sentence(
     largest: int,
 ) -> str:
     ours, other = found.values()
-    said = [f"about {count(m)}" if m else f"more than {count(10 * largest)}" for m in needs.values()]
+    needed = [f"about {count(m)}" if m else f"more than {count(10 * largest)}" for m in needs.values()]
     return (
         f"The classes stand a/σ = {ours.strength.value:.2f} from the rest in the pre-trained features and "
         f"{other.strength.value:.2f} in random ones (difference {gap[0]:+.2f}, "
         f"90 % interval {gap[1]:.2f} to {gap[2]:.2f}), with all labels of the pool. "
-        f"To be right {100 * goal:.0f} % of the time a well-chosen linear probe should need {said[0]} labels on the one "
-        f"and {said[1]} on the other; predicted accuracy was off by {100 * ours.off:.1f} and {100 * other.off:.1f} points."
+        f"To be right {100 * goal:.0f} % of the time a well-chosen linear probe should need {needed[0]} labels on the "
+        f"one and {needed[1]} on the other; predicted accuracy was off by {100 * ours.off:.1f} and "
+        f"{100 * other.off:.1f} points."
     ).replace("-0", "−0")
 
 
 def _caveats(off: dict[str, float]) -> list[str]:
     worst = 100 * max(off.values())
     return [
-        "Prediction takes classes for normal clouds of one shape and the probe's penalty for the best; with few labels "
-        f"the penalty is chosen badly and the probe does worse. Here it was off by up to {worst:.1f} points on average.",
+        "Prediction takes the classes for normal clouds of one shape and the probe's penalty for the best; with few "
+        f"labels the penalty is chosen badly and the probe does worse. Here it was off by up to {worst:.1f} points on average.",
         "a/σ is the limit of many labels: a representation may be weaker there and still need fewer labels at first, "
         "where its signal lies in few directions.",
         "a/σ is what a linear rule sees; fine-tuning may use more. One checkpoint and one random network are compared.",

@@ -94,7 +94,7 @@ def prior_law(
 ) -> PriorLaw:
     """Fit both laws to scores (S, m) of two arms over the same seeds and rising budgets.
 
-    Intervals are Student's t around a jackknife that leaves out one seed at a time: with 3 to 8 seeds it covers 86 to
+    Intervals are Student's t around a jackknife that leaves out one seed at a time: with 3 to 8 seeds it covers 85 to
     93 % where 90 % is asked, a bootstrap of seeds 78 to 85 %. Budgets weigh the same: weights from so few seeds cost 4
     points of coverage. `resamples` of whole seeds say which law fits better. Raises `InputError` for fewer than 3
     budgets (two curves of m points carry four parameters) or 3 seeds, and for shapes that differ.

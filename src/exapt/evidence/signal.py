@@ -84,10 +84,10 @@ class Needed:
 
     @property
     def why(self) -> str:
-        """What to say of it."""
+        """'10 labels', or why no number will do."""
         if self.labels is not None:
             return f"{self.labels:,} labels"
-        return f"not with {MOST:,} labels: the rule ends at {self.best:.3f}, and no rule passes {self.limit:.3f}"
+        return f"it is not met with {MOST:,} labels (the rule ends at {self.best:.3f}, and no rule passes {self.limit:.3f})"
 
 
 def labels_needed(rule: Rule, target: float, strength: float, noise: float, draw: Labels = "drawn") -> Needed:

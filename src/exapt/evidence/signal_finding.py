@@ -13,6 +13,11 @@ from exapt.evidence.signal import RULES, Rule, bayes, labels_needed, least_of_we
 from exapt.evidence.signal_simulated import simulate
 
 SHOWN = (2, 4, 6, 8, 10, 20, 50, 100)
+NAMES: dict[Rule, str] = {
+    "nearest": "one nearest neighbour",
+    "centroid": "nearest class mean",
+    "known-zero": "threshold known to be 0",
+}
 LIMIT = 3.5
 """Standard errors that a simulation may lie off the exact value, over the points shown."""
 
@@ -83,11 +88,10 @@ def signal_finding(problem: SignalProblem, *, repeats: int = 10_000) -> Finding:
 
 def _sentence(problem: SignalProblem, whys: Sequence[str]) -> str:
     strong, weak = (problem.accuracy(a, problem.labels) for _, a in problem.arms)
-    target = f"{100 * problem.target:g} %"
     return (
         f"With {problem.labels} labels a signal of a = {problem.strong:g} gives {100 * strong:.1f} % right answers, "
-        f"one of {problem.weak:g} {100 * weak:.1f} % (σ = {problem.noise:g}, {problem.rule}). {target} needs "
-        f"{whys[0]} with the stronger; with the weaker: {whys[1]}."
+        f"one of {problem.weak:g} gives {100 * weak:.1f} % ({NAMES[problem.rule]}, σ = {problem.noise:g}). "
+        f"The target of {100 * problem.target:g} % needs {whys[0]} with the stronger; with the weaker {whys[1]}."
     )
 
 
