@@ -33,7 +33,7 @@ def subject(scratch, pretrained, budgets=BUDGETS):
     [(60, "HELPS", "is worth 4"), (15, "UNDECIDED", "may be worth nothing"), (4, "HARMS", "hurts: it costs 1")],
 )
 def test_planted_starts(k, verdict, words):
-    finding = PriorAudit().run(subject(scores(15), scores(k, seed=1)))
+    finding = PriorAudit().run(subject(scores(15, seed=4), scores(k, seed=5)))
     assert finding.verdict == verdict and words in finding.sentence
     assert finding.effect == pytest.approx(k - 15, abs=6)
     assert finding.interval[0] <= finding.effect <= finding.interval[1]

@@ -47,7 +47,9 @@ def test_nearest_with_drawn_labels_is_the_table(labels):
 @pytest.mark.parametrize(("strength", "labels"), [(1.0, 4), (0.6, 10), (0.3, 8)])
 def test_exact_values_are_what_simulation_gives(rule, draw, strength, labels):
     seen = simulate(rule, strength, 0.55, labels, np.random.default_rng(labels), repeats=8000, draw=draw)
-    assert abs(seen.value - RULES[rule](strength, 0.55, labels, draw)) < 3.5 * seen.error + 1e-6
+    assert (
+        abs(seen.value - RULES[rule](strength, 0.55, labels, draw)) < 3.5 * seen.error + 5e-4
+    )  # a wrong order may be too rare to be drawn
 
 
 def test_threshold_rules_are_scored_as_test_points_would():

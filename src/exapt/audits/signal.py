@@ -170,7 +170,8 @@ def _caveats(off: dict[str, float]) -> list[str]:
     worst = 100 * max(off.values())
     return [
         "Prediction takes the classes for normal clouds of one shape and the probe's penalty for the best; with few "
-        f"labels the penalty is chosen badly and the probe does worse. Here it was off by up to {worst:.1f} points on average.",
+        "labels the penalty is chosen badly and the probe does worse. Here it was off by up to "
+        f"{worst:.1f} points on average.",
         "a/σ is the limit of many labels: a representation may be weaker there and still need fewer labels at first, "
         "where its signal lies in few directions.",
         "a/σ is what a linear rule sees; fine-tuning may use more. One checkpoint and one random network are compared.",

@@ -110,11 +110,15 @@ def prior_law(
     worth = _jackknife((additive.other - additive.scratch)[: seeds + 1], confidence)
     ratio = np.exp(_jackknife(np.log(multiplicative.other[: seeds + 1]), confidence))
     return PriorLaw(
-        n,
-        additive,
-        multiplicative,
-        *worth.tolist(),
-        *ratio.tolist(),
+        budgets=n,
+        additive=additive,
+        multiplicative=multiplicative,
+        worth=float(worth[0]),
+        low=float(worth[1]),
+        high=float(worth[2]),
+        ratio=float(ratio[0]),
+        ratio_low=float(ratio[1]),
+        ratio_high=float(ratio[2]),
         additive_better=float((additive.loss <= multiplicative.loss)[seeds + 1 :].mean()),
         doubts=tuple(_doubts(additive, n)),
         ceiling=errors.ceiling,
@@ -160,20 +164,23 @@ def _refined(n: np.ndarray, errors: np.ndarray, rough: Fit, multiplies: bool, fa
     """Each resample's fit on ever finer grids around its own best."""
     fits = []
     for row in range(len(errors)):
-        fit = Fit(*(part[row : row + 1] for part in _parts(rough)), multiplies)
+        fit = _joined([rough], slice(row, row + 1))
         for width in (1.35, 1.08, 1.015):
             step = width ** np.linspace(-1, 1, 9)
             first = np.minimum(np.maximum(fit.scratch[0], 1e-3 * n[0]) * step, farthest)
             second = np.maximum(fit.other[0], 0 if multiplies else 1e-3 * n[0]) * step
-            pairs = [part.ravel() for part in np.meshgrid(first, second, indexing="ij")]
-            finer = _search(n, errors[row : row + 1], *pairs, multiplies)
+            one, other = (part.ravel() for part in np.meshgrid(first, second, indexing="ij"))
+            finer = _search(n, errors[row : row + 1], one, other, multiplies)
             fit = finer if finer.loss[0] < fit.loss[0] else fit
         fits.append(fit)
-    return Fit(*(np.concatenate(parts) for parts in zip(*(_parts(f) for f in fits), strict=True)), multiplies)
+    return _joined(fits, slice(None))
 
 
-def _parts(fit: Fit) -> tuple[np.ndarray, ...]:
-    return fit.floor, fit.slope, fit.scratch, fit.other, fit.loss
+def _joined(fits: Sequence[Fit], rows: slice) -> Fit:
+    """Some rows of each fit, one after the other."""
+    parts = zip(*((f.floor, f.slope, f.scratch, f.other, f.loss) for f in fits), strict=True)
+    floor, slope, scratch, other, loss = (np.concatenate([part[rows] for part in same]) for same in parts)
+    return Fit(floor, slope, scratch, other, loss, fits[0].multiplies)
 
 
 def _doubts(fit: Fit, n: np.ndarray) -> list[str]:

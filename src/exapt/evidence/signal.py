@@ -50,9 +50,9 @@ def known_zero(strength: float, noise: float, labels: int, draw: Labels = "balan
 def nearest(strength: float, noise: float, labels: int, draw: Labels = "balanced") -> float:
     """One nearest neighbour, by quadrature over the test point and the neighbour's distance; one class names itself."""
     ratio = _checked(strength, noise, labels, draw)
-    at, mass = np.polynomial.hermite_e.hermegauss(61)
+    at, mass = np.polynomial.hermite_e.hermegauss(41)
     point = (ratio + at)[:, None]  # of class +1, in units of σ
-    reach = np.geomspace(1e-8, ratio + np.abs(at).max() + 9, 2000)  # a neighbour may be very near or far
+    reach = np.geomspace(1e-8, ratio + np.abs(at).max() + 9, 1000)  # a neighbour may be very near or far
     near = [special.ndtr(point + reach - c) - special.ndtr(point - reach - c) for c in (ratio, -ratio)]
     rate = _density(point + reach - ratio) + _density(point - reach - ratio)
     if draw == "balanced":
@@ -87,7 +87,7 @@ class Needed:
         """'10 labels', or why no number will do."""
         if self.labels is not None:
             return f"{self.labels:,} labels"
-        return f"it is not met with {MOST:,} labels (the rule ends at {self.best:.3f}, and no rule passes {self.limit:.3f})"
+        return f"it is not met with {MOST:,} labels (the rule ends at {self.best:.3f}; none passes {self.limit:.3f})"
 
 
 def labels_needed(rule: Rule, target: float, strength: float, noise: float, draw: Labels = "drawn") -> Needed:
@@ -98,7 +98,10 @@ def labels_needed(rule: Rule, target: float, strength: float, noise: float, draw
     if not 0.5 < target < 1:
         raise InputError(f"signal: target {target:g}; expected an accuracy above 0.5 and below 1")
     step = 2 if draw == "balanced" else 1
-    accuracy = partial(RULES[rule], strength, noise, draw=draw)
+
+    def accuracy(m: int) -> float:
+        return RULES[rule](strength, noise, m, draw)
+
     limit, best = bayes(strength, noise), accuracy(MOST)
     if best < target:
         return Needed(None, best, limit)

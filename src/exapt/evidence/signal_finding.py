@@ -61,7 +61,9 @@ def signal_finding(problem: SignalProblem, *, repeats: int = 10_000) -> Finding:
     }
     needs = {name: labels_needed(problem.rule, problem.target, a, problem.noise) for name, a in problem.arms}
     off = max(
-        abs(s.value - e) / max(s.error, 1e-6) for name in exact for s, e in zip(seen[name], exact[name], strict=True)
+        abs(s.value - e) / max(s.error, 1 / repeats)
+        for name in exact
+        for s, e in zip(seen[name], exact[name], strict=True)
     )
     gap = problem.accuracy(problem.strong, problem.labels) - problem.accuracy(problem.weak, problem.labels)
     return Finding(
