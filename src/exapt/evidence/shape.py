@@ -106,14 +106,14 @@ def fit_power(budgets: np.ndarray, errors: np.ndarray, weights: np.ndarray) -> P
     w = np.asarray(weights, dtype=float) / np.sum(weights)
     basis = n[None, :] ** -EXPONENTS[:, None]
     e = np.asarray(errors, dtype=float)
-    a, b = _two_nonnegative(basis, e, w)
+    a, b = two_nonnegative(basis, e, w)
     residual = e[..., None, :] - a[..., None] - b[..., None] * basis
     best = np.argmin((w * residual**2).sum(-1), axis=-1)[..., None]
     pick = [np.take_along_axis(part, best, -1)[..., 0] for part in (a, b)]
     return PowerLaw(pick[0], pick[1], EXPONENTS[best[..., 0]])
 
 
-def _two_nonnegative(basis: np.ndarray, e: np.ndarray, w: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def two_nonnegative(basis: np.ndarray, e: np.ndarray, w: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """min Σ w (e − a − b·basis)² over a, b ≥ 0, exactly: (…, C) each, for a basis (C, m)."""
     x_mean, e_mean = basis @ w, (e @ w)[..., None]
     cross = e @ (basis * w).T
