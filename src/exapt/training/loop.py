@@ -100,8 +100,10 @@ def _walk(run: Run, spec: TrainingSpec, evaluate: Evaluate | None, bar: Bar) -> 
         end, text = step == run.total, ""
         if step % spec.log_every == 0 or end:
             text = run.note()
+        looked = run.glance()
         if evaluate and (step % evaluate_every == 0 or end):
-            text = run.evaluate(evaluate)
+            text, looked = run.evaluate(evaluate), True
+        if looked:
             run.ended = run.why_stop()
         if step % checkpoint_every == 0 or end or run.ended:
             run.save()
