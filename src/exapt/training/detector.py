@@ -26,7 +26,7 @@ TREND = 0.01
 SHRUNK = 0.8
 """Below this share of its running maximum the rank has collapsed."""
 
-State = Literal["TOO FEW", "HEALTHY", "CONVERGED", "STAGNATION", "COLLAPSE"]
+State = Literal["TOO FEW", "NO PROBE", "HEALTHY", "CONVERGED", "STAGNATION", "COLLAPSE"]
 
 
 @dataclass(frozen=True)

@@ -135,7 +135,7 @@ class Monitor(Watcher):
     def outlook(self) -> Outlook:
         """What loss, probe and rank say together over the last looks."""
         if "accuracy" not in (self.looks or [{}])[-1]:
-            return Outlook("TOO FEW", "no labelled sample was given to probe")
+            return Outlook("NO PROBE", "no labelled sample was given to probe")
         columns = [[look[name] for look in self.looks] for name in ("loss", "accuracy", "rank")]
         return outlook(*columns)
 
