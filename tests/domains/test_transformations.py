@@ -75,9 +75,12 @@ def test_a_strength_of_nothing_changes_nothing() -> None:
 def test_a_turned_hue_keeps_brightness_and_moves_colour() -> None:
     domain, batch = prepared(FIELDS[0])
     assert hasattr(domain, "mean") and hasattr(domain, "spread")
-    raw = lambda b: b.inputs * torch.tensor(domain.spread).float()[:, None, None] + torch.tensor(  # noqa: E731
-        domain.mean
-    ).float()[:, None, None]
+    raw = lambda b: (
+        b.inputs * torch.tensor(domain.spread).float()[:, None, None]
+        + torch.tensor(  # noqa: E731
+            domain.mean
+        ).float()[:, None, None]
+    )
     weights = torch.tensor([0.299, 0.587, 0.114])[:, None, None]
     hue = named(domain, "hue")
     found = hue.change(batch, 180.0, rng())

@@ -74,3 +74,10 @@ def test_a_task_that_needs_what_is_scrambled() -> None:
     assert lost(x, scrambled, labels.astype(float)).low > 0.5  # numbers: share of variance explained
     assert chance(np.array([0, 0, 1])) == pytest.approx(2 / 3) and chance(np.array([0.5, 1.5])) == 0
     assert probe(x, labels).right.mean() > 0.95
+
+
+def test_rounding_is_no_knowledge() -> None:
+    labels = RNG.integers(0, 2, 800)
+    x = RNG.normal(size=(800, 4)).astype(np.float32)
+    x[:, 3] = 1e-7 * labels  # what a probe that standardises would read perfectly
+    assert abs(probe(x, labels).right.mean() - 0.5) < 0.12

@@ -69,12 +69,12 @@ class Need:
     """Score above chance of a probe of nothing but what the change changes (mean colour, …); NaN where unknown."""
 
 
-def look(
-    embed: Embed, batches: Sequence[Batch], change: Transformation, seed: int = 0, sweep: bool = True
-) -> Seen:
+def look(embed: Embed, batches: Sequence[Batch], change: Transformation, seed: int = 0, sweep: bool = True) -> Seen:
     """One set of features under one change. No label is read."""
     before = embedded(embed, batches)
-    found = [invariance(before, embedded(embed, moved(batches, change, s, seed)[0]), seed) for s in _asked(change, sweep)]
+    found = [
+        invariance(before, embedded(embed, moved(batches, change, s, seed)[0]), seed) for s in _asked(change, sweep)
+    ]
     return Seen(found, _told(embed, before, batches, change, seed))
 
 

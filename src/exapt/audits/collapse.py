@@ -175,7 +175,9 @@ def _live(history: Sequence[Mapping[str, Any]], floor: float) -> Plot:
 def _listing(clouds: Mapping[str, np.ndarray], found: Judgement) -> Listing:
     every = {name: figures(cloud) for name, cloud in clouds.items()}
     rows = [[figure, *(one[figure] for one in every.values())] for figure in next(iter(every.values()))]
-    rows.append(["rank of as many Gaussian vectors", found.gaussian_rank, found.gaussian_rank, *[None] * (len(every) - 2)])
+    rows.append(
+        ["rank of as many Gaussian vectors", found.gaussian_rank, found.gaussian_rank, *[None] * (len(every) - 2)]
+    )
     return Listing("Figures of each cloud of features", ["figure", *every], rows)
 
 

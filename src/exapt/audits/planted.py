@@ -91,7 +91,12 @@ def digits() -> tuple[Domain, Dataset]:
 
 
 def watched(
-    kind: Kind, seed: int, steps: int = 240, every: int = 8, action: Literal["warn", "stop"] = "warn", probe: bool = True
+    kind: Kind,
+    seed: int,
+    steps: int = 240,
+    every: int = 8,
+    action: Literal["warn", "stop"] = "warn",
+    probe: bool = True,
 ) -> tuple[Monitor, Trained]:
     """Train one network with the monitor looking on; the probe is given the labels of digits not trained on."""
     domain, dataset = digits()

@@ -35,7 +35,7 @@ class Coloured:
     labels: np.ndarray
 
 
-def coloured(encoder: Encoder, task: Literal["hue", "digit"], seed: int = 0, examples: int = 1200) -> Coloured:
+def coloured(encoder: Encoder, task: Literal["hue", "digit"], seed: int = 0, examples: int = 800) -> Coloured:
     """Real digits, each tinted in one of six hues at random; hue and digit are independent."""
     pixels, digits = load_digits(return_X_y=True)
     rng = np.random.default_rng(seed)
@@ -46,7 +46,9 @@ def coloured(encoder: Encoder, task: Literal["hue", "digit"], seed: int = 0, exa
     source = from_arrays(grey * tints[hues][:, None, None, :])
     domain = ImageSpec(patch=2).build(source)
     dataset = domain.read(source)
-    batches = [domain.collate([dataset[i] for i in range(at, min(at + 300, examples))]) for at in range(0, examples, 300)]
+    batches = [
+        domain.collate([dataset[i] for i in range(at, min(at + 200, examples))]) for at in range(0, examples, 200)
+    ]
     mean, spread = (torch.tensor(v, dtype=torch.float32)[:, None, None] for v in (domain.mean, domain.spread))
     weights = torch.tensor(LIGHT)[:, None, None]
 
@@ -54,5 +56,5 @@ def coloured(encoder: Encoder, task: Literal["hue", "digit"], seed: int = 0, exa
         raw = batch.inputs * spread + mean
         return raw.flatten(1) if encoder == "colour" else normalize((raw * weights).sum(1).flatten(1), dim=1)
 
-    changes = [change for change in domain.transformations() if change.name in ("hue", "colour", "flip")]
+    changes = [change for change in domain.transformations() if change.name in ("hue", "colour")]
     return Coloured(batches, changes, encode, hues if task == "hue" else digits[chosen])

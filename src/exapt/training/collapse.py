@@ -97,5 +97,7 @@ def _reach(x: np.ndarray, nets: Sequence[np.ndarray], ratio: float, ranks: np.nd
     # Half samples show fewer directions of either cloud: only how the ratio varies is taken from them.
     found = [rankme(x[half]) / max(rankme(nets[i % len(nets)][half]), 1e-12) for i, half in enumerate(halves)]
     examples = float(np.std(found, ddof=1))
-    networks = ratio * float(ranks.std(ddof=1)) / max(ranks.mean(), 1e-12) / math.sqrt(len(nets)) if len(nets) > 1 else 0
+    networks = (
+        ratio * float(ranks.std(ddof=1)) / max(ranks.mean(), 1e-12) / math.sqrt(len(nets)) if len(nets) > 1 else 0
+    )
     return float(student.ppf(0.95, HALVINGS - 1)) * math.hypot(examples, networks)
