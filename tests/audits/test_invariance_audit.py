@@ -59,7 +59,7 @@ def test_a_study_is_audited(subject: Subject) -> None:
 
 
 def test_mistakes(subject: Subject, monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(InputError, match="'hues' is no transformation of this domain; .*valid: brightness"):
+    with pytest.raises(InputError, match=r"'hues' is no transformation of this domain; .*valid: brightness"):
         InvarianceAudit(changes=["hues"]).run(subject)
     with pytest.raises(InputError, match="50 labelled examples in the pool are too few to probe; 100 would do"):
         InvarianceAudit().run(dataclasses.replace(subject, pool=subject.pool[:50]))

@@ -75,16 +75,11 @@ def test_a_strength_of_nothing_changes_nothing() -> None:
 def test_a_turned_hue_keeps_brightness_and_moves_colour() -> None:
     domain, batch = prepared(FIELDS[0])
     assert hasattr(domain, "mean") and hasattr(domain, "spread")
-    raw = lambda b: (
-        b.inputs * torch.tensor(domain.spread).float()[:, None, None]
-        + torch.tensor(  # noqa: E731
-            domain.mean
-        ).float()[:, None, None]
-    )
+    mean, spread = (torch.tensor(part).float()[:, None, None] for part in (domain.mean, domain.spread))
     weights = torch.tensor([0.299, 0.587, 0.114])[:, None, None]
     hue = named(domain, "hue")
     found = hue.change(batch, 180.0, rng())
-    before, after = (raw(b) for b in (batch, found.batch))
+    before, after = (b.inputs * spread + mean for b in (batch, found.batch))
     torch.testing.assert_close((before * weights).sum(1), (after * weights).sum(1), atol=0.05, rtol=1e-3)
     assert float((before - after).abs().mean()) > 10
     assert found.parameters is not None and found.parameters.shape[1] == 2

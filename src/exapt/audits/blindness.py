@@ -88,7 +88,7 @@ def _told(
         told["what it changes, from f(Tx)"] = decodable(after, embedded(change.measure, changed), seed)
     if parameters is not None:
         told["what was drawn, from f(Tx)"] = decodable(after, parameters, seed)
-        told["what was drawn, from f(Tx) − f(x)"] = decodable(after - before, parameters, seed)
+        told["what was drawn, from f(Tx) − f(x)"] = decodable(after - before, parameters, seed, before)
     return told or {"whether it was changed, from f(Tx)": noticed(before, after, seed)}
 
 

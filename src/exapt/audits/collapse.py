@@ -1,7 +1,7 @@
 """Representation collapse: whether pre-trained features fill fewer directions than the network itself would.
 
-Jing et al. 2022 (dimensional collapse); Garrido et al. 2023 (RankMe). Ranks alone cannot be read: they are judged beside
-random networks of the same shape on the same examples.
+Jing et al. 2022 (dimensional collapse); Garrido et al. 2023 (RankMe). Ranks alone cannot be read: they are judged
+beside random networks of the same shape on the same examples.
 """
 
 from __future__ import annotations
@@ -91,7 +91,8 @@ class CollapseAudit(Audit):
             ("48 of 64 directions left", 1.0, 48, ("HEALTHY",), 0.9),
         ]
         trials = [_cloud(*case, rng=rng) for case in clouds]
-        return trials + [
+        return [
+            *trials,
             _trained("trained on alignment alone: the alarm comes within the run", "alignment", True, seed),
             _trained("trained with variance and covariance (VICReg): no alarm", "vicreg", False, seed),
         ]
@@ -117,8 +118,8 @@ def _inputs(subject: Subject, dataset: Dataset) -> np.ndarray | None:
 def _sentence(found: Judgement, networks: int, alarm: Mapping[str, Any] | None) -> str:
     low, high = found.interval
     words = (
-        f"The pre-trained features fill {found.rank:.1f} directions, {found.ratio:.2f} times as many as {networks} random "
-        f"networks do on average ({found.floor_rank:.1f}; 90 % interval of the ratio {low:.2f} to {high:.2f}, "
+        f"The pre-trained features fill {found.rank:.1f} directions, {found.ratio:.2f} times as many as {networks} "
+        f"random networks do on average ({found.floor_rank:.1f}; 90 % interval of the ratio {low:.2f} to {high:.2f}, "
         f"n = {found.n} examples)"
     )
     reason = f"; {found.why}." if found.verdict != "HEALTHY" else "."

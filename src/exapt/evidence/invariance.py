@@ -95,36 +95,39 @@ class Answers:
         return 1 - np.square(self.truth - self.said).sum(1) / max(float(power), 1e-12)
 
 
-def probe(features: np.ndarray, labels: np.ndarray, seed: int = 0) -> Answers:
+def probe(features: np.ndarray, labels: np.ndarray, seed: int = 0, beside: np.ndarray | None = None) -> Answers:
     """A linear probe of features (n, D) on half of the examples, penalty chosen on a quarter, asked on the last one.
 
-    Labels are classes (n,), or values (n, k) or (n,) in floating point.
+    Labels are classes (n,), or values (n, k) or (n,) in floating point. `beside` sets the scale of what is rounding.
     """
     labels = np.asarray(labels)
     kind: Kind = "values" if labels.dtype.kind == "f" else "classes"
     labels = labels.reshape(len(labels), -1) if kind == "values" else labels
     train, valid, test = np.split(np.random.default_rng(seed).permutation(len(labels)), _cuts(len(labels)))
     outputs = labels.shape[1] if kind == "values" else max(2, int(labels.max()) + 1)
-    x = unrounded(features)
+    x = unrounded(features, beside)
     [found] = probe_many(x, labels, [(train, valid)], kind=kind, outputs=outputs, penalties=PENALTIES)
     said = found(torch.as_tensor(x[test])).numpy()
     return Answers(kind, labels[test], said if kind == "values" else said.argmax(1))
 
 
-def unrounded(features: np.ndarray) -> np.ndarray:
-    """(n, D) float32 on a grid of 1e-5 of the features' deviation: finer differences are rounding, not knowledge.
+def unrounded(features: np.ndarray, beside: np.ndarray | None = None) -> np.ndarray:
+    """(n, D) float32 on a grid of 1e-5 of the deviation of features (or of others): finer is rounding, not knowledge.
 
     A probe standardises each column, so the last bits of one that should be constant can give a nuisance away.
     """
     x = np.asarray(features, dtype=np.float64)
     x = x - x.mean(0)
-    step = GRID * math.sqrt(float(np.square(x).sum(1).mean()) / max(x.shape[1], 1))
+    like = x if beside is None else np.asarray(beside, dtype=np.float64)
+    step = GRID * float(like.std(0).max(initial=0.0))
     return np.asarray(np.round(x / step) * step if step > 0 else x, dtype=np.float32)
 
 
-def decodable(features: np.ndarray, parameters: np.ndarray, seed: int = 0) -> Estimate:
+def decodable(
+    features: np.ndarray, parameters: np.ndarray, seed: int = 0, beside: np.ndarray | None = None
+) -> Estimate:
     """R² (m, k) of what was drawn, read off features by a linear probe; 0 chance, 1 perfect."""
-    return mean_of(probe(features, np.asarray(parameters, dtype=np.float64), seed).right)
+    return mean_of(probe(features, np.asarray(parameters, dtype=np.float64), seed, beside).right)
 
 
 def noticed(before: np.ndarray, after: np.ndarray, seed: int = 0) -> Estimate:

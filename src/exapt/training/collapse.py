@@ -79,10 +79,9 @@ def classify(n: int, interval: tuple[float, float], spread_ratio: float, floor_r
         return "COLLAPSED", f"examples differ by {spread_ratio:.2g} of what a random network makes of them"
     if floor_rank < ROOM:
         return "UNDECIDED", f"a random network fills no more than {floor_rank:.1f} directions here: too few to lose any"
-    if high < TENTH:
-        return "COLLAPSED", f"the effective rank is at most {high:.2g} of a random network's"
     if high < HALF:
-        return "PARTLY COLLAPSED", f"the effective rank is at most {high:.2g} of a random network's"
+        verdict: Verdict = "COLLAPSED" if high < TENTH else "PARTLY COLLAPSED"
+        return verdict, f"the effective rank is at most {high:.2g} of a random network's"
     if low >= HALF:
         return "HEALTHY", f"the effective rank is at least {low:.2g} of a random network's"
     return "UNDECIDED", f"the effective rank lies between {low:.2g} and {high:.2g} of a random network's"
