@@ -2,21 +2,37 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, get_args
 
 from pydantic import Field
 
 from exapt.audits.base import Audit, Subject, Trial
+from exapt.audits.collapse import CollapseAudit
+from exapt.audits.invariance import InvarianceAudit
 from exapt.audits.prior import PriorAudit
 from exapt.audits.signal import SignalAudit
 from exapt.audits.transfer import TransferAudit
 
-AuditSpec = Annotated[PriorAudit | SignalAudit | TransferAudit, Field(discriminator="kind")]
+AuditSpec = Annotated[
+    CollapseAudit | InvarianceAudit | PriorAudit | SignalAudit | TransferAudit,
+    Field(discriminator="kind"),
+]
 """Any audit, told apart by `kind`."""
 
 AUDITS: dict[str, type[Audit]] = {
-    audit.model_fields["kind"].default: audit for audit in (PriorAudit, SignalAudit, TransferAudit)
+    audit.model_fields["kind"].default: audit for audit in get_args(get_args(AuditSpec)[0])
 }
 """Every audit by its kind."""
 
-__all__ = ["AUDITS", "Audit", "AuditSpec", "PriorAudit", "SignalAudit", "Subject", "TransferAudit", "Trial"]
+__all__ = [
+    "AUDITS",
+    "Audit",
+    "AuditSpec",
+    "CollapseAudit",
+    "InvarianceAudit",
+    "PriorAudit",
+    "SignalAudit",
+    "Subject",
+    "TransferAudit",
+    "Trial",
+]

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 
 from exapt.batch import Batch
+from exapt.domains.views import Transformation
 from exapt.errors import InputError
 from exapt.spec import Spec
 
@@ -211,6 +212,10 @@ class Domain(ABC):
     def views(self, batch: Batch, rng: torch.Generator) -> tuple[Batch, Batch]:
         """Two random views of every example."""
         raise InputError(f"{type(self).__name__}: this domain has no views")
+
+    def transformations(self) -> Sequence[Transformation]:
+        """Named changes that a representation may be invariant to; by default none."""
+        return ()
 
     def canonical(self, inputs: np.ndarray) -> np.ndarray:
         """An example's stored inputs in one form, equal for examples that mean the same (DNA: both strands)."""

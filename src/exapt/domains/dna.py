@@ -21,6 +21,7 @@ from exapt.domains.letters import Alphabet
 from exapt.domains.pieces import Piece
 from exapt.domains.records import SEQUENCES, Format, Opened, open_source
 from exapt.domains.tokens import PLAIN, SPECIAL, TokenDomain
+from exapt.domains.views import Changed, Transformation
 from exapt.errors import InputError
 from exapt.spec import Spec
 
@@ -139,14 +140,28 @@ class DnaDomain(TokenDomain):
         """Every example read from its other strand with probability ½, labels of its elements with it."""
         if not self.both_strands or self._complement is None:
             return batch
-        turned = (torch.rand(len(batch), generator=rng, device=rng.device) < 0.5).to(batch.inputs.device)
+        return self._turned(batch, 0.5, rng).batch
+
+    def transformations(self) -> list[Transformation]:
+        """Tokens hidden or shuffled, and, unless they are byte-pair tokens, the other strand."""
+        found = super().transformations()
+        if self._complement is None:
+            return found
+        unit = "share read from the other strand"
+        return [Transformation("reverse complement", self._turned, (0.5, 1.0), unit, either=0.5), *found]
+
+    def _turned(self, batch: Batch, strength: float, rng: torch.Generator) -> Changed:
+        """Examples read from their other strand with probability `strength`, labels of their elements with them."""
+        assert self._complement is not None
+        turned = (torch.rand(len(batch), generator=rng, device=rng.device) < strength).to(batch.inputs.device)
         owner = batch.segments.to(batch.inputs.device)
         place = torch.arange(len(owner), device=owner.device)
         offsets = batch.offsets.to(owner.device)
         mirrored = torch.where(turned[owner], offsets[owner] + offsets[owner + 1] - 1 - place, place)
         ids = batch.inputs[mirrored]
         ids = torch.where(turned[owner], self._complement.to(ids.device)[ids], ids)
-        return replace(batch, inputs=ids, element_targets={k: v[mirrored] for k, v in batch.element_targets.items()})
+        labels = {k: v[mirrored] for k, v in batch.element_targets.items()}
+        return Changed(replace(batch, inputs=ids, element_targets=labels), turned[:, None].float())
 
     def canonical(self, inputs: np.ndarray) -> np.ndarray:
         """The bases, of the strand that comes first in order where strands do not matter."""

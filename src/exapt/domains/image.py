@@ -16,9 +16,11 @@ from exapt.batch import Batch, offsets_of
 from exapt.domains.base import Arrays, Dataset, Domain, Example, Inputs, Masked, Source
 from exapt.domains.hashing import mix
 from exapt.domains.patches import patch_positions, patchify
+from exapt.domains.picture_views import PictureViews
 from exapt.domains.pictures import PictureSource
 from exapt.domains.picturing import Shape, fit, read_pictures
 from exapt.domains.targets import element_targets_of, targets_of
+from exapt.domains.views import Transformation
 from exapt.errors import InputError
 from exapt.files import write_json
 from exapt.spec import Spec
@@ -145,6 +147,10 @@ class ImageDomain(Domain):
         queries = Batch(patches.new_zeros(len(where), 0), _even(batch, hidden), positions[where])
         target = normalised(patches[where]) if self.spec.target == "normalised" else patches[where]
         return Masked(visible, where, target, queries)
+
+    def transformations(self) -> list[Transformation]:
+        """Turned, mirrored, moved, cropped, lighter, noisy, and with three channels in other colours."""
+        return PictureViews(torch.tensor(self.mean), torch.tensor(self.spread)).all()
 
     def fingerprints(self, example: Example) -> np.ndarray:
         """(1,) a hash of whether brightness rises or falls along each row of a 8 × 9 miniature (dHash)."""

@@ -20,6 +20,8 @@ from exapt.domains.masking import choose, corrupt
 from exapt.domains.pieces import Piece
 from exapt.domains.records import Format, open_source
 from exapt.domains.targets import element_targets_of, targets_of
+from exapt.domains.token_views import token_views
+from exapt.domains.views import Transformation
 from exapt.files import write_json, write_text
 from exapt.spec import digest
 
@@ -110,6 +112,10 @@ class TokenDomain(Domain):
         where = choose(batch.inputs >= PLAIN, batch.offsets, ratio, rng)
         seen = corrupt(batch.inputs, where, SPECIAL["mask"], PLAIN, self.inputs.vocabulary, rng)
         return Masked(replace(batch, inputs=seen), where, batch.inputs[where])
+
+    def transformations(self) -> list[Transformation]:
+        """Tokens hidden, and tokens in another order."""
+        return token_views(SPECIAL["mask"], PLAIN)
 
     def fingerprints(self, example: Example) -> np.ndarray:
         """(k,) hashes of every run of 8 tokens."""

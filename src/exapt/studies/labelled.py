@@ -69,6 +69,15 @@ class Labelled:
         for seed in range(spec.seeds):
             draw_budget(self.examples, self.task, pool, min(spec.budgets), seed, spec.validation)
 
+    def to_probe(self) -> tuple[Dataset, np.ndarray] | None:
+        """The pool, never the test part, with labels (n,) for a probe that watches pre-training.
+
+        None where an example has no single class or number of its own.
+        """
+        pool = self.examples.subset(self.split.pool)
+        labels = None if self.task.per_element else self.task.truth(pool)
+        return None if labels is None or labels.ndim != 1 else (pool, labels)
+
     def described(self) -> dict[str, Any]:
         """Plain facts: all that a report says of the data, so that it can be written anew without it."""
         lengths = self.examples.lengths

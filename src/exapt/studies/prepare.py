@@ -162,6 +162,7 @@ def _pretrained(spec: StudySpec, folder: RunFolder, run: int, say: Say, progress
         progress=progress,
         cache=folder.cache,
         select=select,
+        labelled=lambda domain: Labelled(spec, domain, folder.cache).to_probe(),
     )
     return target
 

@@ -103,6 +103,7 @@ def _walk(run: Run, spec: TrainingSpec, evaluate: Evaluate | None, bar: Bar) -> 
             break
         set_rates(run.optimiser, factor(spec.schedule, step, run.total))
         run.take(step)
+        run.glance()
         run.ended = run.told_to_stop()
         end, text = step == run.total or bool(run.ended), ""
         if step % spec.log_every == 0 or end:

@@ -5,8 +5,8 @@ Both average gradients over processes, which the loop undoes: it weighs every pr
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 import torch
@@ -40,6 +40,19 @@ def without_sync(net: nn.Module, last: bool) -> AbstractContextManager[Any]:
         sharded(last)
         return nullcontext()
     return nullcontext() if last or not isinstance(net, DistributedDataParallel) else net.no_sync()
+
+
+@contextmanager
+def unsharded(model: nn.Module) -> Iterator[None]:
+    """While open, a part of an FSDP2 model can be called by itself; all processes must come here together."""
+    shards: list[Any] = [part for part in model.modules() if hasattr(part, "unshard")]
+    for part in shards:
+        part.unshard()
+    try:
+        yield
+    finally:
+        for part in shards:
+            part.reshard()
 
 
 def follow_shards(

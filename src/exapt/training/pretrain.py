@@ -20,6 +20,7 @@ from exapt.training.identity import FILE as IDENTITY
 from exapt.training.identity import agree
 from exapt.training.launch import Launch, launch
 from exapt.training.loop import Trained, train
+from exapt.training.monitor import Labelled, Monitor, take_sample
 from exapt.training.pretrained import FILE, Pretrained, load_pretrained, save_pretrained
 from exapt.training.seeds import derive
 from exapt.training.spec import TrainingSpec
@@ -43,12 +44,14 @@ def pretrain(
     *,
     cache: Path | None = None,
     select: Callable[[Domain, Dataset], Dataset] | None = None,
+    labelled: Callable[[Domain], Labelled | None] | None = None,
 ) -> Pretrained:
     """Pre-train on a corpus and write the artifact, its checkpoints and its metrics into `folder`.
 
     A finished run of the same specs and data is loaded; an interrupted one goes on where it stood; another one is
     refused with the first key that differs (`resume=False` discards it). What is returned was read back from disk.
-    `select` may leave examples of the corpus out, such as those of a test part.
+    `select` may leave examples of the corpus out, such as those of a test part. `labelled` gives examples and labels
+    that the monitor probes (never those of a test part).
     """
     folder, here = Path(folder), launch(training.device, training.parallel)
     specs: dict[str, Spec] = {"domain": domain, "backbone": backbone, "objective": objective}
@@ -67,13 +70,22 @@ def pretrain(
     parts = hold_out(dataset, field, training.holdout, training.seed)
     model = _model(field, backbone, objective, training.seed)
     batches, evaluate = _feeding(model, field, *parts, training, here)
+    monitor = _monitor(model, field, backbone, batches, parts, training, here, labelled)
     done = train(
-        model, batches, training, evaluate=evaluate, folder=folder, resume=resume, progress=progress, identity=identity
+        model,
+        batches,
+        training,
+        evaluate=evaluate,
+        folder=folder,
+        resume=resume,
+        progress=progress,
+        identity=identity,
+        watchers=[monitor] if monitor else (),
     )
     model = _whole(model, field, backbone, objective, here)
     if here.main:
         facts = {"corpus": _plain(corpus), "data": _facts(dataset, *parts)}
-        record = facts | _record(done, training, here, model)
+        record = facts | _record(done, training, here, model) | {"monitor": monitor.record() if monitor else None}
         # A backbone built from a hub's folder describes itself anew, so that the artifact needs that folder no more.
         save_pretrained(folder, field, model.backbone, model.objective, record, specs={"objective": objective})
     here.wait()
@@ -88,6 +100,30 @@ def _feeding(
         train_part, domain.collate, windows=domain.windows, phases=domain.inputs.length, **training.batching()
     )
     return batches, HeldOut(model, domain, held, training, here) if held else None
+
+
+def _monitor(
+    model: Pretraining,
+    domain: Domain,
+    backbone: BackboneSpec,
+    batches: Batches,
+    parts: tuple[Dataset, Dataset | None],
+    training: TrainingSpec,
+    here: Launch,
+    labelled: Callable[[Domain], Labelled | None] | None,
+) -> Monitor | None:
+    """What watches the run, if it is wanted."""
+    spec = training.monitor
+    if not spec.on:
+        return None
+    sample = take_sample(spec, domain, *parts, labelled(domain) if labelled else None, training.seed)
+    per_epoch = len(batches.steps(0, training.accumulate, here.ranks))
+    total = training.total_steps(per_epoch)
+    work = total / per_epoch * float(parts[0].lengths.sum())
+    seed = derive(training.seed, "random network")
+    return Monitor(
+        spec, model, model.backbone, sample, lambda: backbone.fresh(domain.inputs, seed=seed), total=total, work=work
+    )
 
 
 def _admit(folder: Path, identity: Mapping[str, Any], resume: bool) -> None:

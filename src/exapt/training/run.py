@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -110,19 +111,33 @@ class Run:
 
     def evaluate(self, figures_of: Callable[[], Mapping[str, float]]) -> str:
         """Evaluate, and keep the weights if they are the best so far."""
-        self.meter.settle()
-        self.model.eval()
-        with torch.no_grad(), self.stepper.autocast():
+        with self._looking():
             figures = {name: float(value) for name, value in figures_of().items()}
             seen = {
                 name: value for watcher in self.watchers for name, value in watcher.looked(self.step, figures).items()
             }
-        self.model.train()
         finite = {name: value for name, value in figures.items() if math.isfinite(value)}
         if self.best.offer(self.step, finite) and self.spec.keep_best:
             self._keep_best(finite)
         self.log.write({"step": self.step, **{f"held_out_{name}": value for name, value in figures.items()}, **seen})
         return "  ".join(f"held-out {name} {value:.4f}" for name, value in figures.items())
+
+    def glance(self) -> None:
+        """Let watchers look where they are due; each writes a line of its own."""
+        for watcher in self.watchers:
+            if watcher.due(self.step):
+                with self._looking():
+                    seen = watcher.glanced(self.step, self.meter.loss)
+                self.log.write({"step": self.step, **seen})
+
+    @contextmanager
+    def _looking(self) -> Iterator[None]:
+        """Evaluation mode, without gradients, in the precision of training; every step so far was sound."""
+        self.meter.settle()
+        self.model.eval()
+        with torch.no_grad(), self.stepper.autocast():
+            yield
+        self.model.train()
 
     def why_stop(self) -> str:
         """Why the run should end before its last step; empty where it should not."""

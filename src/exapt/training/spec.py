@@ -8,6 +8,7 @@ from typing import Any, Literal, Self
 from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
 from exapt.spec import Spec
+from exapt.training.monitor import MonitorSpec
 from exapt.training.schedule import ScheduleSpec
 
 FREE = ("checkpoint_every", "keep", "tensorboard")
@@ -59,6 +60,8 @@ class TrainingSpec(Spec):
     """Steps between checkpoints; None: ten in a run. The end is always kept."""
     keep: PositiveInt = 2
     """How many of the latest checkpoints stay on disk, beside the best."""
+    monitor: MonitorSpec = MonitorSpec()
+    """Pre-training: watching the representation for collapse while it is trained."""
     log_every: PositiveInt = 10
     """Steps between lines of `metrics.jsonl`."""
     tensorboard: bool = False

@@ -73,6 +73,8 @@ class Meter:
     def __init__(self, watch: Watch) -> None:
         self.watch = watch
         self.elements = self.examples = 0
+        self.loss = (0.0, 0.0)
+        """Σ loss · count and Σ count since the start."""
         self._pending: list[tuple[int, Taken]] = []
         self._window: dict[str, list[float]] = {}
 
@@ -98,10 +100,11 @@ class Meter:
     def state(self) -> dict[str, Any]:
         """Plain data; floats survive JSON exactly."""
         totals = {"elements": self.elements, "examples": self.examples}
-        return {**totals, "window": self._window, "watch": self.watch.state()}
+        return {**totals, "loss": list(self.loss), "window": self._window, "watch": self.watch.state()}
 
     def restore(self, state: Mapping[str, Any]) -> None:
         self.elements, self.examples = state["elements"], state["examples"]
+        self.loss = (state["loss"][0], state["loss"][1])
         self._window = {name: list(pair) for name, pair in state["window"].items()}
         self.watch.restore(state["watch"])
 
@@ -111,6 +114,7 @@ class Meter:
         self.watch.see(step, mean, norm)
         self.elements += int(elements)
         self.examples += int(examples)
+        self.loss = (self.loss[0] + loss, self.loss[1] + count)
         self._mean("loss", loss, count)
         self._mean("norm", norm, 1.0)
         for name, total in zip(names, terms, strict=True):

@@ -24,6 +24,17 @@ class Watcher:
     def stepped(self, step: int, optimiser: torch.optim.Optimizer) -> None:
         """After the update of a step; rates of the step are in the optimiser's groups."""
 
+    def due(self, step: int) -> bool:
+        """Whether it wants to look after this step, beside the run's evaluations; must follow from the step alone."""
+        return False
+
+    def glanced(self, step: int, loss: tuple[float, float]) -> dict[str, Any]:
+        """At a step that is due, network as at an evaluation; returns the figures of a line of its own.
+
+        `loss` holds Σ loss · count and Σ count over all training steps so far.
+        """
+        return {}
+
     def looked(self, step: int, figures: Mapping[str, float]) -> dict[str, Any]:
         """After an evaluation, network in evaluation mode and without gradients; returns more figures for its line."""
         return {}

@@ -1,0 +1,72 @@
+"""The audit of invariance: coloured digits, and a finished study."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Sequence
+
+import pytest
+
+from exapt.audits import InvarianceAudit, Subject
+from exapt.audits.blindness import embedded
+from exapt.audits.invariance import match
+from exapt.audits.planted_colours import coloured
+from exapt.errors import InputError
+from exapt.evidence.invariance import probe
+
+
+def test_grey_fails_the_hue_task_passes_the_digit_task_and_is_warned_of_before() -> None:
+    hue, digit = coloured("grey", "hue"), coloured("grey", "digit")
+    before = match(hue.encode, hue.encode, hue.batches, hue.changes)  # no labels given
+    assert "hue" in before.blind and before.verdict == "UNDECIDED" and not before.needs
+    assert before.warning.startswith("The representation is (nearly) blind to hue")
+    assert "if your task depends on it" in before.warning
+    seen = before.features["hue"]
+    assert seen.sweep[-1].plain.value == pytest.approx(1, abs=1e-3) == seen.sweep[-1].whitened
+    assert seen.most.value < 0.05
+    assert probe(embedded(hue.encode, hue.batches), hue.labels).right.mean() == pytest.approx(1 / 6, abs=0.06)
+    assert probe(embedded(digit.encode, digit.batches), digit.labels).right.mean() > 0.9
+    found = match(hue.encode, hue.encode, hue.batches, hue.changes, hue.labels)
+    assert found.verdict == "MISMATCH" and "hue" in found.missed
+    other = match(digit.encode, digit.encode, digit.batches, digit.changes, digit.labels)
+    assert other.verdict == "FITS" and other.warning == before.warning
+
+
+def test_raw_colours_are_nearly_invariant_and_yet_decodable() -> None:
+    case = coloured("colour", "hue")
+    found = match(case.encode, case.encode, case.batches, case.changes, case.labels)
+    middle = found.features["colour"].sweep[1].plain.value
+    assert middle > 0.85  # by invariance alone it would pass for blind
+    assert found.features["colour"].sees and "colour" not in found.blind and "hue" not in found.blind
+    assert probe(embedded(case.encode, case.batches), case.labels).right.mean() == pytest.approx(1, abs=0.01)
+    assert found.verdict == "FITS"
+
+
+@pytest.mark.slow
+def test_self_test() -> None:
+    assert all(trial.passed for trial in InvarianceAudit.self_test(0))
+
+
+def test_a_study_is_audited(subject: Subject) -> None:
+    found = InvarianceAudit(changes=["rotation", "flip", "noise"], examples=120).run(subject)
+    assert found.verdict in ("FITS", "UNDECIDED", "MISMATCH", "POSSIBLE MISMATCH")
+    assert [row[0] for row in found.listings[0].rows] == ["rotation", "flip", "noise"]
+    assert all(len(row) == len(found.listings[0].head) for row in found.listings[0].rows)
+    json.dumps(found.plain())
+    assert found.sentence and found.n == 120
+    assert InvarianceAudit(changes=["rotation", "flip", "noise"], examples=120).run(subject) == found
+
+
+def test_mistakes(subject: Subject, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(InputError, match=r"'hues' is no transformation of this domain; .*valid: brightness"):
+        InvarianceAudit(changes=["hues"]).run(subject)
+    with pytest.raises(InputError, match="50 labelled examples in the pool are too few to probe; 100 would do"):
+        InvarianceAudit().run(dataclasses.replace(subject, pool=subject.pool[:50]))
+
+    def none(_self: object) -> Sequence[object]:
+        return ()
+
+    monkeypatch.setattr(type(subject.domain), "transformations", none)
+    with pytest.raises(InputError, match="ImageDomain names no transformations to try"):
+        InvarianceAudit().run(subject)
