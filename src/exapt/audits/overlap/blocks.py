@@ -57,9 +57,9 @@ def sequence_blocks(rows: Iterable[np.ndarray], keep: int, size: int = BLOCK) ->
     With `keep` at least the longest run that can be found, less one, no run is lost or shortened by a cut.
     """
     waiting: list[np.ndarray] = []
-    held = first = number = 0
-    for row in rows:
-        if held and held + len(row) > size:
+    held = first = 0
+    for number, row in enumerate(rows):
+        if waiting and held + len(row) > size:
             yield sequence_block(waiting, first)
             waiting, held, first = [], 0, number
         if len(row) > size + keep:
@@ -69,6 +69,5 @@ def sequence_blocks(rows: Iterable[np.ndarray], keep: int, size: int = BLOCK) ->
         else:
             waiting.append(np.asarray(row))
             held += len(row)
-        number += 1
     if waiting:
         yield sequence_block(waiting, first)

@@ -9,9 +9,12 @@ import numpy as np
 
 from exapt.audits.overlap.blocks import sequence_block, sequence_blocks
 from exapt.audits.overlap.found import Overlap
+from exapt.audits.overlap.graphs import Graph, overlap_graphs
 from exapt.audits.overlap.near import LONGER, MinHash, Near
+from exapt.audits.overlap.pictures import overlap_pictures
 from exapt.audits.overlap.search import Examples, Search
-from exapt.audits.overlap.words import UNSPACED, text_block, text_blocks, normalised
+from exapt.audits.overlap.words import UNSPACED, normalised, text_block, text_blocks
+from exapt.errors import InputError
 
 WORDS, CHARACTERS, TOKENS = 8, 13, 8
 """n where none is given: words, texts in scripts without spaces, and any other sequence."""
@@ -27,8 +30,8 @@ def overlap_texts(
 ) -> Overlap:
     """Common runs of n words between a corpus of texts and evaluation texts.
 
-    The corpus is read once and may be larger than memory; (text, True) carries on the text before it. With `near`, whole
-    texts of at least that Jaccard index of 5-grams are found too (needs rensa).
+    The corpus is read once and may be larger than memory; (text, True) carries on the text before it. With `near`,
+    whole texts of at least that Jaccard index of 5-grams are found too (needs rensa).
     """
     n = n or usual_n(evaluation)
     examples = Examples(text_block([normalised(text) for text in evaluation]), 1)
@@ -72,6 +75,29 @@ def overlap_sequences(
     return search.over(sequence_blocks(corpus, keep_of(examples, n)))
 
 
+def overlap(corpus: Iterable[Any], evaluation: Sequence[Any], **options: Any) -> Overlap:
+    """Overlap of examples of any field: texts, whole-number sequences (L,), pictures (H, W) or (H, W, C), `Graph`s.
+
+    `options` are those of `overlap_texts`, `overlap_sequences`, `overlap_pictures` and `overlap_graphs`. Raises
+    `InputError` where there is no evaluation example, or one of another kind.
+    """
+    if not len(evaluation):
+        raise InputError("overlap: no evaluation examples to look for")
+    one = evaluation[0]
+    if isinstance(one, str):
+        return overlap_texts(corpus, evaluation, **options)
+    if isinstance(one, Graph):
+        return overlap_graphs(corpus, evaluation, **options)
+    shape = np.shape(one)
+    if len(shape) == 1 and np.asarray(one).dtype.kind in "iu":
+        return overlap_sequences(corpus, evaluation, **options)
+    if len(shape) in (2, 3):
+        return overlap_pictures(corpus, evaluation, **options)
+    raise InputError(
+        f"overlap: {type(one).__name__} of shape {shape} is no text, sequence of whole numbers, picture or Graph"
+    )
+
+
 def usual_n(texts: Sequence[str]) -> int:
     """8 words; 13 where most letters belong to scripts in which every character counts as a word."""
     joined = "".join(texts[:: max(1, len(texts) // 200)])
@@ -93,6 +119,3 @@ def near_of(examples: Examples, threshold: float | None, n: int) -> Near | None:
 
 def _decoded(spelled: bytes) -> str:
     return spelled.decode("utf-8", "replace")
-
-
-__all__: list[Any] = ["overlap_sequences", "overlap_texts"]

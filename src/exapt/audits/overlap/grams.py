@@ -7,6 +7,7 @@ run of a corpus is in neither; whatever both let through is compared by its cont
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -178,10 +179,10 @@ def _portions(hits: np.ndarray, counts: np.ndarray) -> Iterator[slice]:
     if not len(hits):
         return
     portion = counts.cumsum() // PAIRS
-    gaps = np.flatnonzero((hits[1:] != hits[:-1] + 1)) + 1
+    gaps = np.flatnonzero(hits[1:] != hits[:-1] + 1) + 1
     cuts = gaps[np.flatnonzero(np.diff(portion[gaps], prepend=portion[0]))] if len(gaps) else gaps
     edges = [0, *cuts.tolist(), len(hits)]
-    for start, stop in zip(edges[:-1], edges[1:], strict=True):
+    for start, stop in pairwise(edges):
         if stop > start:
             yield slice(start, stop)
 

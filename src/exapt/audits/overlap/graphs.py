@@ -40,7 +40,9 @@ def colours(graph: Graph, rounds: int = 3) -> np.ndarray:
 def graph_hash(graph: Graph, rounds: int = 3) -> int:
     """A 64-bit hash, equal for isomorphic graphs."""
     with np.errstate(over="ignore"):
-        return int(mix(np.array([mix(colours(graph, rounds)[-1]).sum(dtype=np.uint64) + np.uint64(len(graph.kinds))]))[0])
+        return int(
+            mix(np.array([mix(colours(graph, rounds)[-1]).sum(dtype=np.uint64) + np.uint64(len(graph.kinds))]))[0]
+        )
 
 
 def similarity(left: np.ndarray, right: np.ndarray) -> float:

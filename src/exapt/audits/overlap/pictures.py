@@ -19,7 +19,7 @@ SIDE, LOW = 32, 8
 BATCH = 1024
 TINY = 16
 """Below this side a hash of 64 bits says little: pictures are compared by correlation alone."""
-TINY_CORRELATION = 0.98
+TINY_CORRELATION = 0.99
 HELD = 1 << 22
 """Pairs compared together."""
 
@@ -35,7 +35,7 @@ def overlap_pictures(
     """Near-duplicates between pictures (H, W) or (H, W, C) of any sizes; `mirrored` also looks at left for right.
 
     A pair counts if its hashes differ in at most `bits` of 64 and its correlation reaches `correlation`; where
-    evaluation pictures have a side below 16, if its correlation reaches 0.98. An even picture correlates with nothing:
+    evaluation pictures have a side below 16, if its correlation reaches 0.99. An even picture correlates with nothing:
     it is undecidable.
     """
     count = len(evaluation)

@@ -9,7 +9,7 @@ import numpy as np
 
 from exapt.audits.overlap.blocks import Block
 from exapt.audits.overlap.found import Overlap
-from exapt.audits.overlap.grams import GramIndex, Runs, gram_hashes, spread
+from exapt.audits.overlap.grams import GramIndex, Runs
 from exapt.audits.overlap.near import Near
 
 SHOWN = 0.1
