@@ -38,7 +38,7 @@ class ContaminationAudit(Audit):
     """The shortest common run that counts, in words, bases, residues or tokens; None: 8 words (13 characters in
     scripts without spaces), 24 bases, 12 residues, 8 other tokens. Longer runs miss more (13 is GPT-3's choice)."""
     near: bool = True
-    """Whether to look for near-duplicates of whole examples too (MinHash; needs the extra `audit`); of pictures, always."""
+    """Whether to look for near-duplicates of whole examples too (MinHash; the extra `audit`); of pictures, always."""
     similarity: float = Field(default=0.7, gt=0, le=1)
     """The Jaccard index of n-grams from which two examples are near-duplicates."""
     bits: int = Field(default=10, ge=0, le=64)

@@ -1,8 +1,8 @@
 """Clean gain: what pre-training gains on test items that the corpus does not hold, as if none were held.
 
 For every test item, d = its score with pre-training less its score from scratch (mean over seeds), and c in [0, 1] is
-how much of it stands in the corpus. Under a linear effect d = α + β·c, α is the clean gain. An item's difficulty is in both
-scores and cancels in d, which an accuracy on a clean subset alone cannot offer.
+how much of it stands in the corpus. Under a linear effect d = α + β·c, α is the clean gain. An item's difficulty is in
+both scores and cancels in d, which an accuracy on a clean subset alone cannot offer.
 """
 
 from __future__ import annotations
