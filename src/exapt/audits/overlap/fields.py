@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from exapt.audits.overlap.compare import overlap_sequences, overlap_texts
+from exapt.audits.overlap.compare import TOKENS, overlap_sequences, overlap_texts
 from exapt.audits.overlap.found import Overlap
 from exapt.audits.overlap.pictures import overlap_pictures
 from exapt.domains.base import Dataset, Domain, Source
@@ -80,11 +80,10 @@ def _dna(domain: DnaDomain, corpus: Dataset | Source, evaluation: Dataset | Sour
 @compare.register
 def _tokens(domain: TokenDomain, corpus: Dataset | Source, evaluation: Dataset | Source, settings: Settings) -> Overlap:
     """Tokens as they are: residues, or those of any other field."""
-    usual = {"n": PROTEIN} if isinstance(domain, ProteinDomain) else {}
     return overlap_sequences(
         _rows(_dataset(domain, corpus, settings)),
         list(_rows(_dataset(domain, evaluation, settings))),
-        **({"n": settings.n} if settings.n else usual),
+        n=settings.n or (PROTEIN if isinstance(domain, ProteinDomain) else TOKENS),
         near=settings.near,
         boilerplate=settings.boilerplate,
         unit=domain.element,

@@ -62,7 +62,7 @@ def overlap_pictures(
         place=np.full(count, -1, dtype=np.int64),
         at=np.zeros(count, dtype=np.int64),
         reverse=flipped,
-        undecidable=~vectors[:count].any(axis=1),
+        undecidable=np.asarray(~vectors[:count].any(axis=1)),
         similarity=best,
         twin=twin,
         facts={"records": records, "units": records, "by": "correlation alone" if tiny else "hash and correlation"},

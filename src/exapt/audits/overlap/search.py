@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import NamedTuple
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -18,7 +18,8 @@ AROUND, ENDS = 6, 20
 """Units shown around a run, and at each end of a long one."""
 
 
-class Examples(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class Examples:
     """Evaluation examples as one block; with two strands, all of them and then all again from the other strand."""
 
     block: Block
