@@ -1,7 +1,9 @@
 """The audit on a small text study: planted overlap, a clean control, and what it says where it cannot."""
 
 import json
+import re
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -166,3 +168,13 @@ def test_the_self_test_passes():
     trials = ContaminationAudit.self_test(seed=1)
     assert all(trial.passed for trial in trials), trials
     assert AUDITS["contamination"] is ContaminationAudit
+
+
+def test_the_examples_of_its_page_run(capsys):
+    page = (Path(__file__).parents[2] / "docs" / "audits" / "contamination.md").read_text("utf-8")
+    space = {}
+    for block in re.findall(r"```python\n(.*?)```", page, re.S):
+        exec(block, space)
+    assert space["found"].score.tolist() == [1.0, 0.0]
+    assert space["gain"].interval[0] < 0.03 < space["gain"].interval[1]
+    assert "⟦it was the worst of times" in capsys.readouterr().out

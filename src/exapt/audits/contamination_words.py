@@ -39,16 +39,17 @@ def caveats(found: Overlap, gain: CleanGain | None, why_not: str) -> list[str]:
         said.append("Undecidable examples are shorter than a run that counts, or all boilerplate, and equal no record.")
     if gain is None:
         return said
-    said.append(
-        "The clean gain assumes that the gain grows in proportion to the overlap, and scores that run from 0 to 1."
-    )
+    if gain.by == "line":
+        said.append("The clean gain assumes that what overlap adds grows in proportion to it.")
     if gain.nonlinear_p is not None and gain.nonlinear_p < 0.05:
         said.append(
             f"The bins depart from the line (p = {gain.nonlinear_p:.2g}): "
             "trust the mean over examples without overlap more."
         )
     if gain.by == "clean items":
-        said.append(f"Only {gain.overlapping} examples overlap at all: the clean gain is the mean over the others.")
+        said.append(
+            f"{gain.overlapping} examples overlap at all, too few for a line: the clean gain is the others' mean."
+        )
     if gain.seeds == 1:
         said.append("One seed: the interval holds the spread between test examples only.")
     return said
