@@ -185,7 +185,8 @@ def test_a_checkpoint_of_tokens_is_exported(tmp_path, capsys):
     said(capsys, "export", tmp_path / "pre", "--out", tmp_path / "hf")
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.tex").write_text("x")
-    assert "holds other files (thesis.tex, …)" in refused(capsys, "export", tmp_path / "pre", "--out", tmp_path / "mine")
+    said_no = refused(capsys, "export", tmp_path / "pre", "--out", tmp_path / "mine")
+    assert "holds other files (thesis.tex, …)" in said_no
 
 
 def damaged(checkpoint, place, change):

@@ -8,13 +8,14 @@ from pydantic import Field
 
 from exapt.audits.base import Audit, Subject, Trial
 from exapt.audits.collapse import CollapseAudit
+from exapt.audits.contamination import ContaminationAudit
 from exapt.audits.invariance import InvarianceAudit
 from exapt.audits.prior import PriorAudit
 from exapt.audits.signal import SignalAudit
 from exapt.audits.transfer import TransferAudit
 
 AuditSpec = Annotated[
-    CollapseAudit | InvarianceAudit | PriorAudit | SignalAudit | TransferAudit,
+    CollapseAudit | ContaminationAudit | InvarianceAudit | PriorAudit | SignalAudit | TransferAudit,
     Field(discriminator="kind"),
 ]
 """Any audit, told apart by `kind`."""
@@ -29,6 +30,7 @@ __all__ = [
     "Audit",
     "AuditSpec",
     "CollapseAudit",
+    "ContaminationAudit",
     "InvarianceAudit",
     "PriorAudit",
     "SignalAudit",
