@@ -1,4 +1,4 @@
-"""Membership scores: each formula against a naive one, and the harness against a release whose leak is known exactly."""
+"""Membership scores: each formula against a naive one, and the harness on a release whose leak is known exactly."""
 
 import numpy as np
 import pytest
@@ -56,7 +56,7 @@ def test_the_pooled_variance_is_residual_and_the_others_are_each_examples_own():
 def test_the_shrunk_variance_lies_between_and_follows_the_data():
     phi, member = simulated(k=2000, n=40, spread=0.7)
     nig, each = side(phi, member, "nig"), side(phi, member, "each")
-    np.testing.assert_allclose(nig.scale, each.scale, rtol=0.05)
+    np.testing.assert_allclose(nig.scale, each.scale, rtol=0.08)
     np.testing.assert_allclose(nig.mean, each.mean, atol=0.05)
     few, seen = simulated(k=6, n=2000, spread=0.7)
     count = seen.sum(0)
@@ -88,7 +88,7 @@ def test_the_likelihood_ratio():
 
 
 def test_the_offline_score_is_one_sided():
-    """φ far above what non-members reach is a member's, not an outlier's: a density would call it unlikely twice over."""
+    """φ far above what non-members reach is a member; a density would call it an outlier of either kind."""
     phi, member = simulated(gap=2.5)
     scores = each_in_turn(phi, member, lambda *a: lira_offline(*a, "pooled"))
     two_sided = each_in_turn(phi, member, lambda t, r, m: -side(r, ~m, "pooled").log_density(t))

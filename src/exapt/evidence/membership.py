@@ -86,7 +86,7 @@ def side(phi: np.ndarray, where: np.ndarray, variance: Variance = "nig") -> Side
 
 
 def _shrunk(mean: np.ndarray, squares: np.ndarray, count: np.ndarray, pooled: float) -> Side:
-    """Student-t predictive of a normal-inverse-gamma prior that is learnt from all examples (BaVarIA, arXiv 2603.11799).
+    """Student-t predictive of a normal-inverse-gamma prior learnt from all examples (BaVarIA, 2603.11799).
 
     The prior's mean is the grand mean, its weight κ the ratio of variance within to variance between examples, its
     shape α by the spread of the examples' own variances, β so that the expected variance is the pooled one.
