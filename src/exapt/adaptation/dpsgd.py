@@ -1,4 +1,4 @@
-"""DP-SGD (Abadi et al. 2016, arXiv 1607.00133) of a small network, by opacus: clipping, noise and the accountant are its.
+"""DP-SGD (Abadi et al. 2016, arXiv 1607.00133) by opacus: clipping, noise and accountant are its.
 
 Every step takes each example with the same probability (Poisson sampling, which the accountant assumes; a step may have
 none), clips each example's gradient to a norm, adds normal noise to their sum, and divides by the expected batch.
@@ -79,8 +79,8 @@ def check(network: nn.Module, count: int, privacy: Privacy) -> None:
         )
     if privacy.delta * count >= 1:
         raise InputError(
-            f"private training: delta {privacy.delta:g} with {count} examples lets a whole example out; choose one well "
-            f"below {1 / count:.2g}"
+            f"private training: delta {privacy.delta:g} with {count} examples lets a whole example out; choose one "
+            f"well below {1 / count:.2g}"
         )
 
 

@@ -6,7 +6,7 @@ interval is a bootstrap over examples, since one example's scores under K models
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Literal
@@ -66,13 +66,16 @@ def leakage(
     *,
     fpr: float = 0.01,
     resamples: int = 300,
+    only: Sequence[str] = (),
 ) -> Leakage:
     """Attack K models. `log_p` (K, n) and `population` (K, m) are log-probabilities of the true class, `member` (K, n)
-    who was trained on what; no model saw the population. Raises `InputError` where non-members are too few for `fpr`.
+    who was trained on what; no model saw the population. `only` names the attacks to judge (the main one always is). Raises `InputError` where
+    non-members are too few for `fpr`.
     """
     check_rate(int((~member).sum()), fpr)
     scores = attack_scores(log_p, member, population)
-    found = {name: _attacked(score, member, rng, fpr, resamples) for name, score in scores.items()}
+    wanted = {MAIN, *only} if only else set(scores)
+    found = {name: _attacked(s, member, rng, fpr, resamples) for name, s in scores.items() if name in wanted}
     return Leakage(found, roc(scores[MAIN], member), fpr, member.shape[1], len(member))
 
 
