@@ -59,13 +59,15 @@ def test_the_same_audit_again_finds_the_same(noisy):
 def test_other_ways_to_use_labels_are_arms_too_and_canaries_bound_epsilon(noisy):
     pytest.importorskip("opacus")
     private = PrivateProbeSpec(epsilon=1.0, delta=1e-3, epochs=3)
-    audit = SMALL.model_copy(update={"arms": ["pretrained"], "more": {"private": private}, "canaries": 150})
+    more = {"private": private, "nearest": KnnSpec(neighbours=1)}
+    audit = SMALL.model_copy(update={"arms": ["pretrained"], "more": more, "canaries": 150})
     finding = audit.run(noisy)
     bounds = finding.details["canaries"]
-    assert set(bounds) == {"pretrained", "private"}
+    assert set(bounds) == {"pretrained", "private", "nearest"}
     assert bounds["pretrained"]["guesses"] == 74
     assert bounds["private"]["epsilon"] <= 1.0
-    assert bounds["pretrained"]["epsilon"] > bounds["private"]["epsilon"]
+    assert bounds["nearest"]["epsilon"] > 2.0
+    assert finding.details["verdicts"]["nearest"] == "LEAKS"
     areas = {name: arm[MAIN]["auc"] for name, arm in finding.details["arms"].items()}
     assert areas["private"] < areas["pretrained"] - 0.05
     assert finding.listings[1].head[-1] == "ε"
@@ -89,7 +91,9 @@ def test_a_shadow_sees_its_members_and_nobody_else(noisy):
     members = data.subset(np.flatnonzero(member[1]))
     alone = ProbeSpec(penalties=[1.0]).fit(start, task, members, data.subset([]), 0)
     labels = labels_of(task, data)
-    np.testing.assert_allclose(log_p_of(fits, data, labels)[1], log_p_of([alone], data, labels)[0], atol=1e-3)
+    found, wanted = log_p_of(fits, data, labels), log_p_of([alone], data, labels)[0]
+    np.testing.assert_allclose(found[1], wanted, atol=0.05)  # the solver's own tolerance
+    assert np.abs(found[0] - wanted).max() > 0.3
 
 
 def test_the_test_part_is_not_touched_and_parts_do_not_overlap(noisy):
@@ -147,7 +151,7 @@ def test_planted_cases():
 def test_private_training_resists():
     pytest.importorskip("opacus")
     (trial,) = privately_trained(0, runs=1)
-    assert trial.figures["AUC"] < 0.6
+    assert trial.figures["AUC"] < 0.56
 
 
 @pytest.mark.slow

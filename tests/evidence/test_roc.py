@@ -13,6 +13,7 @@ from exapt.evidence.roc import (
     over_examples,
     rate_at,
     roc,
+    share_caught,
     tpr_at,
 )
 
@@ -45,6 +46,8 @@ def test_the_rate_caught_is_what_counting_finds(ties):
     assert rate.tpr == np.mean(scores[member] >= min(allowed))
     assert rate.fpr == np.mean(scores[~member] >= min(allowed)) <= 0.05
     assert rate.low < rate.tpr < rate.high
+    for fpr in (0.0, 0.001, 0.05, 0.3, 1.0):
+        assert share_caught(scores, member, fpr) == pytest.approx(rate_at(scores, member, fpr).tpr)
 
 
 def test_nothing_is_called_where_every_threshold_is_too_low():

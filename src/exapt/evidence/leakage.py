@@ -14,7 +14,7 @@ from typing import Literal
 import numpy as np
 
 from exapt.evidence.membership import Attack, calibrated_loss, each_in_turn, lira, lira_offline, log_odds, rmia
-from exapt.evidence.roc import Roc, auc, check_rate, over_examples, rate_at, roc
+from exapt.evidence.roc import Roc, auc, check_rate, over_examples, roc, share_caught
 
 Verdict = Literal["LEAKS", "NO LEAK FOUND", "UNDECIDED"]
 MAIN = "LiRA"
@@ -68,9 +68,11 @@ def leakage(
     resamples: int = 300,
     only: Sequence[str] = (),
 ) -> Leakage:
-    """Attack K models. `log_p` (K, n) and `population` (K, m) are log-probabilities of the true class, `member` (K, n)
-    who was trained on what; no model saw the population. `only` names the attacks to judge (the main one always is). Raises `InputError` where
-    non-members are too few for `fpr`.
+    """Attack K models and judge them.
+
+    `log_p` (K, n) and `population` (K, m) are log-probabilities of the true class, `member` (K, n) says who was trained
+    on what; no model saw the population. `only` names the attacks to judge (the main one always is). Raises
+    `InputError` where non-members are too few for `fpr`.
     """
     check_rate(int((~member).sum()), fpr)
     scores = attack_scores(log_p, member, population)
@@ -104,7 +106,7 @@ def _rmia(p: np.ndarray, member: np.ndarray, population: np.ndarray) -> np.ndarr
 
 def _attacked(scores: np.ndarray, member: np.ndarray, rng: np.random.Generator, fpr: float, resamples: int) -> Attacked:
     def caught(part: np.ndarray, inside: np.ndarray) -> float:
-        return rate_at(part, inside, fpr).tpr
+        return share_caught(part, inside, fpr)
 
     area = over_examples(scores, member, auc, rng, LEVEL, resamples)
     share = over_examples(scores, member, caught, rng, LEVEL, resamples)

@@ -107,6 +107,17 @@ def rate_at(scores: np.ndarray, member: np.ndarray, fpr: float, level: float = 0
     return Rate(caught / inside, low, high, called / outside, fpr_low, fpr_high, float(curve.thresholds[place]))
 
 
+def share_caught(scores: np.ndarray, member: np.ndarray, fpr: float) -> float:
+    """`rate_at(…).tpr` alone, without a curve: the share of members above the highest non-members but a few."""
+    scores, member = _flat(scores, member)
+    outside = scores[~member]
+    allowed = int(fpr * len(outside) + 1e-9)
+    if allowed >= len(outside):
+        return 1.0
+    place = len(outside) - 1 - allowed
+    return float(np.mean(scores[member] > np.partition(outside, place)[place]))
+
+
 def check_rate(nonmembers: int, fpr: float) -> None:
     """Refuse a false-alarm rate that so many non-members cannot tell; says which rate they can."""
     if nonmembers * fpr >= EXPECTED * (1 - 1e-9):
