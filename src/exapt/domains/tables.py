@@ -29,7 +29,7 @@ def read_csv(file: File, wanted: Wanted, delimiter: str) -> Iterator[Piece]:
     with file.open() as raw:
         text = io.TextIOWrapper(raw, encoding="utf-8-sig", newline="")
         rows = _rows(csv.reader(text, delimiter=delimiter, skipinitialspace=wanted.whole), file.name)
-        header = list(wanted.header) or next(rows, None)
+        header = list(wanted.header) if wanted.header else next(rows, None)
         if header is None:
             raise InputError(f"{file.name}: the table is empty; expected a header line and rows below it")
         value, others = _resolve(header, wanted, file)

@@ -13,7 +13,7 @@ from typing import Literal
 
 import numpy as np
 
-from exapt.evidence.membership import Attack, calibrated_loss, each_in_turn, lira, lira_offline, log_odds, rmia
+from exapt.evidence.membership import TINY, Attack, calibrated_loss, each_in_turn, lira, lira_offline, log_odds, rmia
 from exapt.evidence.roc import Roc, auc, check_rate, over_examples, roc, share_caught
 
 Verdict = Literal["LEAKS", "NO LEAK FOUND", "UNDECIDED"]
@@ -83,6 +83,7 @@ def leakage(
 
 def attack_scores(log_p: np.ndarray, member: np.ndarray, population: np.ndarray) -> dict[str, np.ndarray]:
     """(K, n) scores of each attack."""
+    log_p, population = (np.maximum(part, np.log(TINY)) for part in (log_p, population))
     phi = log_odds(log_p)
     by_phi: dict[str, Attack] = {
         MAIN: lira,

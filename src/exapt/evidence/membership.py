@@ -19,13 +19,14 @@ from exapt.evidence.roc import auc
 
 Variance = Literal["pooled", "each", "nig"]
 """One residual variance for all examples, one for each, or each shrunk towards all."""
-OFFLINE_A = 0.3
-"""RMIA's default slope of p̄ in p̄_out (Zarifzadeh et al. 2024, arXiv 2312.03262); `tune_a` finds a better one."""
+TINY = 1e-12
+"""A probability below this is rounding."""
 
 
 def log_odds(log_p: np.ndarray) -> np.ndarray:
-    """φ = log(p / (1 − p)) from log p, without cancellation (Carlini et al. 2022, arXiv 2112.03570)."""
-    log_p = np.minimum(np.asarray(log_p, dtype=float), -1e-12)
+    """φ = log(p / (1 − p)) from log p, without cancellation (Carlini et al. 2022, arXiv 2112.03570); p and 1 − p count
+    as `TINY` at least."""
+    log_p = np.clip(np.asarray(log_p, dtype=float), np.log(TINY), -TINY)
     return log_p - np.log(-np.expm1(log_p))
 
 
