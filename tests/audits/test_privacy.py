@@ -66,7 +66,7 @@ def test_other_ways_to_use_labels_are_arms_too_and_canaries_bound_epsilon(noisy)
     assert set(bounds) == {"pretrained", "private", "nearest"}
     assert bounds["pretrained"]["guesses"] == 74
     assert bounds["private"]["epsilon"] <= 1.0
-    assert bounds["nearest"]["epsilon"] > 2.0
+    assert bounds["nearest"]["epsilon"] > 0.5  # two classes: half of those left out agree by chance
     assert finding.details["verdicts"]["nearest"] == "LEAKS"
     areas = {name: arm[MAIN]["auc"] for name, arm in finding.details["arms"].items()}
     assert areas["private"] < areas["pretrained"] - 0.05
