@@ -7,6 +7,7 @@ the inputs checks it.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import ClassVar, Literal
 
@@ -143,18 +144,18 @@ class PrivacyAudit(Audit):
             },
             sentence=_sentence(found, self.fpr),
             level=LEVELS[verdict],
-            caveats=self._caveats(blind),
+            caveats=self._caveats(blind, leak.examples),
             plots=[_plot(found, self.fpr)],
-            listings=[_attacks(found, self.fpr), *([_bounds(bounds, self.delta)] if bounds else [])],
+            listings=[_attacks(found, others, self.fpr), *([_bounds(bounds, self.delta)] if bounds else [])],
         )
 
-    def _caveats(self, blind: Blind) -> list[str]:
+    def _caveats(self, blind: Blind, examples: int) -> list[str]:
         return [
             "A stronger attack may find what these do not: an upper bound of ε needs private training.",
             f"Members are random halves; a blind classifier of the inputs told them apart with AUC {blind.auc:.2f} "
             f"({blind.low:.2f} to {blind.high:.2f}).",
             "It is about the labelled examples of a fit, not about the corpus the network was pre-trained on.",
-            f"Fits on about {self.examples // 2} labels; more labels a class leak less about each.",
+            f"Fits on about {examples // 2} labels; more labels a class leak less about each.",
         ]
 
 
@@ -170,7 +171,7 @@ def _sentence(found: dict[str, Leakage], fpr: float) -> str:
     return f"Of {leak.examples} examples and {leak.models} models, {MAIN} tells members apart with {'; '.join(said)}."
 
 
-def _attacks(found: dict[str, Leakage], fpr: float) -> Listing:
+def _attacks(found: dict[str, Leakage], verdicts: Mapping[str, str], fpr: float) -> Listing:
     rows = [
         [
             f"{name}, {attack}",
@@ -178,7 +179,7 @@ def _attacks(found: dict[str, Leakage], fpr: float) -> Listing:
             f"{one.auc_low:.3f} to {one.auc_high:.3f}",
             one.tpr,
             f"{one.tpr_low:.3f} to {one.tpr_high:.3f}",
-            leak.verdict() if attack == MAIN else "",
+            verdicts[name] if attack == MAIN else "",
         ]
         for name, leak in found.items()
         for attack, one in leak.attacks.items()
