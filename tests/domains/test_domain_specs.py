@@ -12,13 +12,24 @@ import pytest
 import torch
 from pydantic import TypeAdapter
 
-from exapt.domains import DnaSpec, Domain, DomainSpec, ImageSpec, ProteinSpec, TextSpec, from_arrays, load_domain
+from exapt.domains import (
+    DnaSpec,
+    Domain,
+    DomainSpec,
+    ImageSpec,
+    ProteinSpec,
+    TableSpec,
+    TextSpec,
+    from_arrays,
+    load_domain,
+)
 from exapt.errors import InputError
 from exapt.spec import Spec
 
 TEXTS = ["the cat sat on the mat", "a dog", "the log"]
 SEQUENCES = ["ACGTACGTAGC", "GGCA", "ACGTT"]
 PICTURES = np.random.default_rng(0).integers(0, 256, (3, 8, 8, 3), dtype=np.uint8)
+ROWS = [{"age": 31, "work": "baker"}, {"age": 58.5, "work": "smith"}, {"age": None, "work": "baker"}]
 FIELDS = [
     (TextSpec(length=16), TEXTS),
     (TextSpec(tokens="characters", length=16), TEXTS),
@@ -27,8 +38,9 @@ FIELDS = [
     (DnaSpec(tokens="bpe", vocabulary=16, length=16), SEQUENCES),
     (ProteinSpec(length=16), SEQUENCES),
     (ImageSpec(), PICTURES),
+    (TableSpec(), ROWS),
 ]
-NAMES = ["text-bpe", "text-characters", "dna-base", "dna-kmer", "dna-bpe", "protein", "image"]
+NAMES = ["text-bpe", "text-characters", "dna-base", "dna-kmer", "dna-bpe", "protein", "image", "table"]
 
 
 @pytest.fixture(params=FIELDS, ids=NAMES)
@@ -87,7 +99,7 @@ def test_the_union_tells_fields_apart_by_kind() -> None:
         assert adapter.validate_python(spec.plain()) == spec
     with pytest.raises(InputError, match=r"unknown key 'domain.lenght'; did you mean 'length'"):
         Holder.parse({"domain": {"kind": "text", "lenght": 5}})
-    with pytest.raises(InputError, match="valid: dna, image, protein, text"):
+    with pytest.raises(InputError, match="valid: dna, image, protein, table, text"):
         Holder.parse({"domain": {"kind": "audio"}})
     with pytest.raises(InputError, match="greater than or equal to 4"):
         TextSpec.parse({"length": 1})

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from exapt.audits.planted import watched
+from exapt.audits.planted_collapse import watched
 from exapt.backbones import TransformerSpec
 from exapt.domains import ImageSpec, TextSpec, from_arrays
 from exapt.domains.base import Dataset, Domain

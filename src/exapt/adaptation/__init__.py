@@ -7,6 +7,7 @@ from exapt.adaptation.fit import AdaptSpec, fit, load_fitted
 from exapt.adaptation.fitted import Fitted, Start
 from exapt.adaptation.knn import KnnSpec
 from exapt.adaptation.linear import ProbeResult, probe_many
+from exapt.adaptation.private import PrivateProbeSpec
 from exapt.adaptation.probe import ProbeSpec, fit_probes
 from exapt.adaptation.stack import StackSpec
 
@@ -17,6 +18,7 @@ __all__ = [
     "FinetuneSpec",
     "Fitted",
     "KnnSpec",
+    "PrivateProbeSpec",
     "ProbeResult",
     "ProbeSpec",
     "StackSpec",

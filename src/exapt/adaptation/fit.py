@@ -12,6 +12,7 @@ from exapt.adaptation.classical import ClassicalFitted, ClassicalSpec
 from exapt.adaptation.finetune import FinetuneFitted, FinetuneSpec
 from exapt.adaptation.fitted import Fitted, Start, read_saved
 from exapt.adaptation.knn import KnnFitted, KnnSpec
+from exapt.adaptation.private import PrivateProbeFitted, PrivateProbeSpec
 from exapt.adaptation.probe import ProbeFitted, ProbeSpec
 from exapt.adaptation.stack import StackFitted, StackSpec
 from exapt.domains.base import Dataset
@@ -19,17 +20,20 @@ from exapt.errors import InputError
 from exapt.tasks.base import Task
 
 AdaptSpec = Annotated[
-    ProbeSpec | KnnSpec | FinetuneSpec | ClassicalSpec | StackSpec,
+    ProbeSpec | KnnSpec | FinetuneSpec | ClassicalSpec | StackSpec | PrivateProbeSpec,
     Field(discriminator="kind"),
 ]
 """Any way to use labels, told apart by `kind`."""
 
-FITTED: dict[str, type[ProbeFitted | KnnFitted | FinetuneFitted | ClassicalFitted | StackFitted]] = {
+FITTED: dict[
+    str, type[ProbeFitted | KnnFitted | FinetuneFitted | ClassicalFitted | StackFitted | PrivateProbeFitted]
+] = {
     "probe": ProbeFitted,
     "knn": KnnFitted,
     "finetune": FinetuneFitted,
     "classical": ClassicalFitted,
     "stack": StackFitted,
+    "private-probe": PrivateProbeFitted,
 }
 """What each kind of spec ends in."""
 

@@ -11,11 +11,12 @@ from exapt.audits.collapse import CollapseAudit
 from exapt.audits.contamination import ContaminationAudit
 from exapt.audits.invariance import InvarianceAudit
 from exapt.audits.prior import PriorAudit
+from exapt.audits.privacy import PrivacyAudit
 from exapt.audits.signal import SignalAudit
 from exapt.audits.transfer import TransferAudit
 
 AuditSpec = Annotated[
-    CollapseAudit | ContaminationAudit | InvarianceAudit | PriorAudit | SignalAudit | TransferAudit,
+    CollapseAudit | ContaminationAudit | InvarianceAudit | PriorAudit | PrivacyAudit | SignalAudit | TransferAudit,
     Field(discriminator="kind"),
 ]
 """Any audit, told apart by `kind`."""
@@ -33,6 +34,7 @@ __all__ = [
     "ContaminationAudit",
     "InvarianceAudit",
     "PriorAudit",
+    "PrivacyAudit",
     "SignalAudit",
     "Subject",
     "TransferAudit",

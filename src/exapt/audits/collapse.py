@@ -15,7 +15,7 @@ from pydantic import Field, PositiveInt
 
 from exapt.adaptation import embed
 from exapt.audits.base import Audit, Subject, Trial
-from exapt.audits.planted import watched
+from exapt.audits.planted_collapse import watched
 from exapt.domains.base import Dataset
 from exapt.errors import InputError
 from exapt.evidence.finding import Finding, Level, Listing, Plot, Series

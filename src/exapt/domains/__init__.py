@@ -1,10 +1,11 @@
-"""Fields of data: text, DNA, protein and pictures. Files become data sets, data sets become batches."""
+"""Fields of data: text, DNA, protein, pictures and tables. Files become data sets, data sets become batches."""
 
 from exapt.domains.base import MISSING, Arrays, Dataset, Domain, Example, Inputs, Masked, Source, Store
 from exapt.domains.dna import DnaDomain, DnaSpec
 from exapt.domains.image import ImageDomain, ImageSpec
 from exapt.domains.protein import ProteinDomain, ProteinSpec
 from exapt.domains.specs import DomainSpec, from_arrays, load_domain
+from exapt.domains.table import TableDomain, TableSpec
 from exapt.domains.text import TextDomain, TextSpec
 
 __all__ = [
@@ -24,6 +25,8 @@ __all__ = [
     "ProteinSpec",
     "Source",
     "Store",
+    "TableDomain",
+    "TableSpec",
     "TextDomain",
     "TextSpec",
     "from_arrays",

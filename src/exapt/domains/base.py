@@ -12,6 +12,7 @@ from typing import Any, ClassVar, Literal, NamedTuple, Protocol, Self
 
 import numpy as np
 import torch
+from pydantic import Field
 
 from exapt.batch import Batch
 from exapt.domains.views import Transformation
@@ -43,6 +44,8 @@ class Source(Spec):
     one a line."""
     limit: int | None = None
     """Read at most so many examples, from the start."""
+    header: list[str] | None = Field(default=None, min_length=1)
+    """Names of the columns of a csv or tsv that has no header line."""
 
 
 MISSING = "?"

@@ -88,13 +88,19 @@ class Wanted:
     group: str | None = None
     split: str | None = None
     mask: str | None = None
+    whole: bool = False
+    """Read every column; none of them is the value."""
+    header: tuple[str, ...] = ()
+    """The columns' names, where the file does not give them."""
 
     @classmethod
-    def of(cls, source: Source | Arrays, usual: tuple[str, ...]) -> Self:
+    def of(cls, source: Source | Arrays, usual: tuple[str, ...], whole: bool = False) -> Self:
         label = source.label
         labels = (label,) if isinstance(label, str) else tuple(label or ())
-        named = {"value": source.column, "mask": source.mask} if isinstance(source, Source) else {"value": None}
-        return cls(**named, usual=usual, labels=labels, group=source.group, split=source.split)
+        named: dict[str, Any] = {"value": None}
+        if isinstance(source, Source):
+            named = {"value": source.column, "mask": source.mask, "header": tuple(source.header or ())}
+        return cls(**named, usual=usual, labels=labels, group=source.group, split=source.split, whole=whole)
 
     @property
     def roles(self) -> dict[str, tuple[str, ...]]:
@@ -108,8 +114,14 @@ class Wanted:
         names = [*self.labels, self.group, self.split, self.mask]
         return list(dict.fromkeys(n for n in names if n))
 
+    def others_of(self, there: Sequence[str]) -> list[str]:
+        """The columns to read beside the value from a file that holds these."""
+        return list(dict.fromkeys([*there, *self.others])) if self.whole else self.others
+
     def pick_value(self, there: Sequence[str], file: str) -> str:
         """The name of the value's column among those there; else an `InputError` that lists them."""
+        if self.whole:
+            return there[0]
         if self.value is not None:
             return require(self.value, there, file)
         lower = {name.lower(): name for name in reversed(there)}
@@ -165,7 +177,14 @@ def finish_columns(piece: Piece, wanted: Wanted) -> Piece:
             result[name] = [
                 hide(label, mask, piece, i) for i, (label, mask) in enumerate(zip(result[name], masks, strict=True))
             ]
+    if wanted.whole:
+        result = {name: [_cell(value) for value in values] for name, values in result.items()}
     return replace(piece, columns=result)
+
+
+def _cell(value: Any) -> Any:
+    """A table's value as JSON holds it: dates and the like are words."""
+    return value if value is None or isinstance(value, str | int | float | bool) else str(value)
 
 
 def companion(split: str | None, there: Iterable[str]) -> str | None:

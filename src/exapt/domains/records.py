@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any, Literal
+
+import numpy as np
 
 from exapt.domains.base import Arrays, Source
 from exapt.domains.fasta import read_sequences
@@ -32,6 +34,8 @@ class Format:
     """What one record of a .txt file is, unless the source says."""
     what: str
     """What is expected, for messages."""
+    whole: bool = False
+    """Whether an example is a whole row: every column is read, and none of them is "the value"."""
 
 
 TEXTS = Format(
@@ -56,7 +60,7 @@ class Opened:
 
     @property
     def wanted(self) -> Wanted:
-        return Wanted.of(self.source, self.form.usual)
+        return Wanted.of(self.source, self.form.usual, self.form.whole)
 
     def pieces(self) -> Iterator[Piece]:
         """Every record in order, in pieces, with the columns asked for."""
@@ -107,7 +111,20 @@ def read_arrays(arrays: Arrays, wanted: Wanted) -> Iterator[Piece]:
     for start in range(0, len(arrays.values), ROWS):
         part = slice(start, start + ROWS)
         columns = {name: list(arrays.columns[name][part]) for name in wanted.others}
-        yield Piece(arrays.path, arrays.values[part], start + 1, "example", columns)
+        whole = columns_of(arrays.values[part], arrays.path, start) if wanted.whole else {}
+        yield Piece(arrays.path, arrays.values[part], start + 1, "example", whole | columns)
+
+
+def columns_of(rows: Sequence[Any] | np.ndarray, path: str, start: int = 0) -> dict[str, list[Any]]:
+    """Rows in memory, each a mapping from names to values, as columns; what a row lacks is missing."""
+    for number, row in enumerate(rows, start + 1):
+        if not isinstance(row, Mapping):
+            raise InputError(
+                f"{path}: example {number} is {type(row).__name__}; expected a mapping from column names to values "
+                "(of a data frame: df.to_dict('records'))"
+            )
+    names = dict.fromkeys(name for row in rows for name in row)
+    return {name: [row.get(name) for row in rows] for name in names}
 
 
 def read_txt(file: File, wanted: Wanted, record: Literal["file", "line", "paragraph"]) -> Iterator[Piece]:

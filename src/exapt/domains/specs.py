@@ -13,11 +13,12 @@ from exapt.domains.base import Arrays, Domain
 from exapt.domains.dna import DnaSpec
 from exapt.domains.image import ImageSpec
 from exapt.domains.protein import ProteinSpec
+from exapt.domains.table import TableSpec
 from exapt.domains.text import TextSpec
 from exapt.errors import InputError
 from exapt.files import read_json
 
-DomainSpec = Annotated[TextSpec | DnaSpec | ProteinSpec | ImageSpec, Field(discriminator="kind")]
+DomainSpec = Annotated[TextSpec | DnaSpec | ProteinSpec | ImageSpec | TableSpec, Field(discriminator="kind")]
 """One of the fields, told apart by `kind`."""
 
 
@@ -26,7 +27,7 @@ def load_domain(folder: Path) -> Domain:
     path = Path(folder) / "domain.json"
     saved = read_json(path)
     try:
-        spec: TextSpec | DnaSpec | ProteinSpec | ImageSpec = TypeAdapter(DomainSpec).validate_python(saved["spec"])
+        spec: DomainSpec = TypeAdapter(DomainSpec).validate_python(saved["spec"])
         return spec.restore(Path(folder), saved["learned"])
     except (ValidationError, KeyError, TypeError) as error:
         raise InputError(f"{path}: not a saved domain ({str(error).splitlines()[0]})") from None
@@ -39,9 +40,10 @@ def from_arrays(
     group: Sequence[Any] | np.ndarray | None = None,
     split: Sequence[Any] | np.ndarray | None = None,
 ) -> Arrays:
-    """Texts, sequences or pictures in memory as a source: `domain.read(from_arrays(texts, label=labels))`.
+    """Texts, sequences, pictures or rows in memory as a source: `domain.read(from_arrays(texts, label=labels))`.
 
-    Pictures are (n, H, W), (n, H, W, C) or torch's (n, 1 | 3, H, W), or a list of (H, W) or (H, W, C).
+    Pictures are (n, H, W), (n, H, W, C) or torch's (n, 1 | 3, H, W), or a list of (H, W) or (H, W, C). Rows of a table
+    are mappings from column names to values, as `df.to_dict("records")` gives them.
     """
     given = {"label": label, "group": group, "split": split}
     columns = {name: column for name, column in given.items() if column is not None}

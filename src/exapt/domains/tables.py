@@ -28,8 +28,8 @@ def read_csv(file: File, wanted: Wanted, delimiter: str) -> Iterator[Piece]:
     csv.field_size_limit(2**31 - 1)
     with file.open() as raw:
         text = io.TextIOWrapper(raw, encoding="utf-8-sig", newline="")
-        rows = _rows(csv.reader(text, delimiter=delimiter), file.name)
-        header = next(rows, None)
+        rows = _rows(csv.reader(text, delimiter=delimiter, skipinitialspace=wanted.whole), file.name)
+        header = list(wanted.header) if wanted.header else next(rows, None)
         if header is None:
             raise InputError(f"{file.name}: the table is empty; expected a header line and rows below it")
         value, others = _resolve(header, wanted, file)
@@ -62,13 +62,13 @@ def read_jsonl(file: File, wanted: Wanted) -> Iterator[Piece]:
         value, others = _resolve(list(head), wanted, file)
         batch, first = [head, *islice(objects, ROWS - 1)], 1
         while batch:
-            lacking = next((i for i, item in enumerate(batch) if value not in item), None)
+            lacking = None if wanted.whole else next((i for i, item in enumerate(batch) if value not in item), None)
             if lacking is not None:
                 raise InputError(
                     f"{file.name}: line {first + lacking} has no key '{value}'; there are: {', '.join(batch[lacking])}"
                 )
             columns = {name: [item.get(name) for item in batch] for name in others}
-            yield _piece(file, [item[value] for item in batch], columns, wanted, first, "line")
+            yield _piece(file, [item.get(value) for item in batch], columns, wanted, first, "line")
             first += len(batch)
             batch = list(islice(objects, ROWS))
 
@@ -95,7 +95,7 @@ def read_parquet(file: File, wanted: Wanted) -> Iterator[Piece]:
             table = pq.ParquetFile(raw if not file.member else io.BytesIO(raw.read()))
             value, others = _resolve(table.schema_arrow.names, wanted, file)
             first = 1
-            for batch in table.iter_batches(ROWS, columns=[value, *others]):
+            for batch in table.iter_batches(ROWS, columns=list(dict.fromkeys([value, *others]))):
                 columns = {name: batch.column(name).to_pylist() for name in (value, *others)}
                 yield _piece(file, columns[value], {n: columns[n] for n in others}, wanted, first)
                 first += batch.num_rows
@@ -123,9 +123,11 @@ def open_hub(path: str) -> Any:
 def read_hub(data: Any, path: str, wanted: Wanted) -> Iterator[Piece]:
     """Pieces of an opened Hugging Face data set."""
     value = wanted.pick_value(data.column_names, path)
-    others = [require(name, data.column_names, path) for name in wanted.others]
+    others = [require(name, data.column_names, path) for name in wanted.others_of(data.column_names)]
     for start in range(0, len(data), ROWS):
-        batch: Mapping[str, Sequence[Any]] = data.select_columns([value, *others])[start : start + ROWS]
+        batch: Mapping[str, Sequence[Any]] = data.select_columns(list(dict.fromkeys([value, *others])))[
+            start : start + ROWS
+        ]
         yield Piece(path, list(batch[value]), start + 1, "row", {name: list(batch[name]) for name in others})
 
 
@@ -134,7 +136,7 @@ def _resolve(there: Sequence[str], wanted: Wanted, file: File) -> tuple[str, lis
     value = wanted.pick_value(there, file.name)
     given = from_file(file) if file.root else {}
     extra = companion(wanted.split, there)
-    names = [*wanted.others, *([extra] if extra else [])]
+    names = [*wanted.others_of(there), *([extra] if extra else [])]
     for name in names:
         require(name, [*there, *given], file.name)
     return value, [name for name in names if name in there]

@@ -97,7 +97,7 @@ class StudySpec(Spec):
         if (self.corpus is None) == (self.checkpoint is None):
             raise ValueError("give either a corpus to pre-train on or a checkpoint to prove")
         if self.corpus is not None and self.domain is None:
-            raise ValueError("a corpus needs a domain: text, dna, protein or image")
+            raise ValueError("a corpus needs a domain: text, dna, protein, image or table")
         if self.seeds < 2:
             raise ValueError("with 1 seed no interval exists and nothing can be concluded; use at least 2, better 5")
         if len(set(self.budgets)) < len(self.budgets):
