@@ -22,6 +22,7 @@ import yaml
 from pydantic import Field
 
 import exapt
+from exapt.audits import AUDITS
 from exapt.cli import app
 from exapt.domains import DnaSpec, ImageSpec, ProteinSpec, Source, TextSpec, from_arrays, load_domain
 from exapt.errors import InputError
@@ -29,8 +30,8 @@ from exapt.studies.reading import catalogue, override, read_study, read_yaml
 from exapt.studies.spec import StudySpec
 
 ROOT = Path(__file__).parents[1]
-PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
-NAMES = [page.name for page in PAGES]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
+NAMES = [str(page.relative_to(ROOT)) for page in PAGES]
 BASE = {
     "name": "base",
     "domain": {"kind": "text"},
@@ -141,6 +142,27 @@ def test_a_setting_in_the_docs_is_valid(page: str, study: str, sets: list[str]) 
     data = read_yaml(study)[0] if study in catalogue() else BASE
     spec = StudySpec.parse(override(data, sets), page)
     assert "REQUIRED" not in (spec.labelled.path, spec.corpus and spec.corpus.path)
+
+
+def audit_settings() -> list[tuple[str, str, list[str]]]:
+    """Page, audit and assignments of every `exapt audit`."""
+    found = []
+    for page in PAGES:
+        for words in commands(page):
+            if words[0] == "audit" and len(words) > 1:
+                found.append((page.name, words[1], [words[i + 1] for i, w in enumerate(words) if w == "--set"]))
+    return found
+
+
+@pytest.mark.parametrize(("page", "kind", "sets"), audit_settings())
+def test_an_audit_in_the_docs_has_these_keys(page: str, kind: str, sets: list[str]) -> None:
+    AUDITS[kind].parse(override({}, sets), page)
+
+
+def test_every_audit_has_a_page_that_shows_its_command() -> None:
+    shown = {kind: page for page, kind, _ in audit_settings()}
+    assert set(shown) == set(AUDITS)
+    assert {page.stem for page in (ROOT / "docs" / "audits").glob("*.md")} >= set(AUDITS)
 
 
 @pytest.mark.parametrize(("page", "words", "answer"), transcripts())

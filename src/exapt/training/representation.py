@@ -117,7 +117,7 @@ def uniform(width: int, t: float = 2.0) -> float:
 
 
 def lidar(views: Array, delta: float = 1e-4) -> float:
-    """LiDAR (Thilakarathne et al. 2024) of features (n, q, D): q views of each of n examples; between 1 and n − 1.
+    """LiDAR (Thilak et al. 2024) of features (n, q, D): q views of each of n examples; between 1 and n − 1.
 
     The rank of Σ_w^−½ Σ_b Σ_w^−½ with Σ_w + δI; the views of one example must stand together. Raises `ValueError` for
     fewer than two examples or views.
