@@ -91,7 +91,7 @@ def _owner(model: type[BaseModel], path: list[str]) -> type[BaseModel]:
         if len(found) == 1:
             model = found[0]
         elif found:
-            rest = path[path.index(part) + 1 :]
+            rest = [word for word in path[path.index(part) + 1 :] if not word.isdigit()]
             chosen = [m for m in found if rest and _kind(m) == rest[0]]
             model = (chosen or tagged or [model])[0]
     return model
