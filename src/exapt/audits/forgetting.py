@@ -155,7 +155,7 @@ class Ability:
         self.before = self.loss(self.old)
 
     def loss(self, backbone: Backbone) -> float:
-        """The mean loss, with the same windows and the same elements hidden at every call; no draw is left to chance."""
+        """The mean loss, with the same windows and the same elements hidden at every call."""
         import torch
 
         model = Pretraining(backbone, self.objective).eval()

@@ -66,7 +66,7 @@ def relative_rise(before: float | np.ndarray, after: float | np.ndarray) -> np.n
 
 
 def recoverable(old: np.ndarray, new: np.ndarray, seed: int = 0, penalty: float = 1e-3) -> float:
-    """The share of the old features' variance that a linear map of the new ones gives back on rows it was not fitted on.
+    """The share of the old features' variance that a linear map of the new ones gives back on other rows.
 
     Old (n, D) and new (n, E) features of the same rows; half of the rows fit the map (ridge), the other half judge it.
     1 where nothing is lost that a new linear head could not read, whatever rotation or scaling the features went
