@@ -15,7 +15,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from exapt.adaptation.per_example import Recorder, UnknownUseError, gradients, settle, sum_of_squares
+from exapt.adaptation.per_example import Recorder, UnknownUseError, Use, gradients, settle, sum_of_squares
 from exapt.batch import Batch, offsets_of
 from exapt.errors import InputError
 from exapt.objectives.guess import Guess
@@ -61,21 +61,21 @@ def fisher(
     """The diagonal over all examples of some batches, in evaluation mode and float32.
 
     `guess` predicts with `networks`; `parameters` of theirs are judged, a tied one once. Linear layers, embeddings and
-    layer norms take one backward pass a batch (with `exact` one an output); the first batch is checked against plain
-    autograd, and where that disagrees or a parameter is used otherwise, every example takes a pass of its own.
+    layer norms take one backward pass a batch (with `exact` one an output); three examples of the first batch are
+    checked against plain autograd, and where that disagrees or a parameter is used otherwise, every example takes a pass of its own.
     Raises `InputError` for `exact` with several items an example, or with more than 256 outputs.
     """
     totals = {name: torch.zeros_like(p, dtype=torch.float32) for name, p in parameters.items()}
-    examples, items, slow, checked = 0, 0, False, False
+    examples, items, slow = 0, 0, False
     with steady(networks, parameters):
         for number, batch in enumerate(batches):
             work = _Work(guess, networks, parameters, how, derive(seed, "fisher", number))
             try:
-                found = None if slow else work.together(batch, check=not checked)
+                if number == 0:
+                    work.check(batch.select(sorted({0, len(batch) // 2, len(batch) - 1})))
+                found = work.alone(batch) if slow else work.together(batch)
             except UnknownUseError:
-                found, slow = None, True
-            found = work.alone(batch) if found is None else found
-            checked = True
+                found, slow = work.alone(batch), True
             examples, items = examples + len(batch), items + found.items
             for name, part in found.squares:
                 totals[name] += part
@@ -119,25 +119,49 @@ class _Work:
     how: How
     seed: int
 
-    def together(self, batch: Batch, check: bool) -> _Found:
+    def together(self, batch: Batch) -> _Found:
         """All examples in one backward pass an output; raises `UnknownUseError`."""
+        said, uses, known = self._recorded(batch)
+        squares: list[tuple[str, Tensor]] = []
+        sizes = {name: p.numel() for name, p in self.parameters.items()}
+        for _ in self._passes(said, uses, known):
+            squares += sum_of_squares(uses, sizes)
+        return _Found(squares, len(said.owner))
+
+    def check(self, batch: Batch) -> None:
+        """Compare each example's gradient with plain autograd, on a batch of a few; raises `UnknownUseError`."""
+        said, uses, known = self._recorded(batch)
+        plain = self.guess(batch, self._rng())
+        places, noted = plain.owner.cpu(), {use.weight for use in uses}
+        for output, _ in enumerate(self._passes(said, uses, known)):
+            for example in range(len(batch)):
+                part = self._scalars(plain, places == example)[output]
+                parameters = list(self.parameters.values())
+                slopes = torch.autograd.grad(part, parameters, retain_graph=True, allow_unused=True)
+                for (name, p), slope in zip(self.parameters.items(), slopes, strict=True):
+                    mine = gradients(uses, name, example, example + 1)[0] if name in noted else torch.zeros_like(p)
+                    wanted = torch.zeros_like(p) if slope is None else slope
+                    if float((mine - wanted).norm()) > CLOSE * float(wanted.norm()) + 1e-7:
+                        raise UnknownUseError(f"{name}: the fast way does not give its gradient")
+            break
+
+    def _recorded(self, batch: Batch) -> tuple[Guess, list[Use], list[Tensor]]:
+        """The predictions, the calls of layers on the way to them, and the packings that rows may have."""
         with Recorder(self.parameters) as recorder, _seen_packings(self.networks) as packings:
             said = self.guess(batch, self._rng())
         each = torch.bincount(said.owner.cpu(), minlength=len(batch))
-        known = [torch.arange(len(batch) + 1), *packings, offsets_of(each)]
-        squares: list[tuple[str, Tensor]] = []
+        return said, recorder.uses, [torch.arange(len(batch) + 1), *packings, offsets_of(each)]
+
+    def _passes(self, said: Guess, uses: list[Use], known: list[Tensor]) -> Iterator[None]:
+        """One backward pass for each scalar; after each the uses hold its slopes, by rows."""
         scalars = self._scalars(said)
-        noted = [(use, use.given) for use in recorder.uses]
+        given = [use.given for use in uses]
         for number, scalar in enumerate(scalars):
-            for use, given in noted:
-                use.given, use.slope = given, None
+            for use, value in zip(uses, given, strict=True):
+                use.given, use.slope = value, None
             self._backward(scalar, last=number == len(scalars) - 1)
-            settle(recorder.uses, known)
-            sizes = {name: p.numel() for name, p in self.parameters.items()}
-            squares += sum_of_squares(recorder.uses, sizes)
-        if check:
-            self._check(batch, recorder, len(scalars) - 1)
-        return _Found(squares, len(said.owner))
+            settle(uses, known)
+            yield
 
     def alone(self, batch: Batch) -> _Found:
         """Every example by itself: the plain form that the fast one is tested against."""
@@ -153,17 +177,19 @@ class _Work:
                 squares += [(name, slope.square()) for name, slope in pairs if slope is not None]
         return _Found(squares, items)
 
-    def _scalars(self, said: Guess) -> list[Tensor]:
-        """What is differentiated: one sum over all items, or with `exact` one for each output."""
+    def _scalars(self, said: Guess, of: Tensor | None = None) -> list[Tensor]:
+        """What is differentiated: one sum over items (or some of them), or with `exact` one for each output."""
         if self.how != "exact":
-            target = said.draw(self._rng("draw")) if self.how == "sampled" else None
-            return [said.surprise(target).sum()]
+            surprise = said.surprise(said.draw(self._rng("draw")) if self.how == "sampled" else None)
+            return [(surprise if of is None else surprise[of]).sum()]
         if said.output.shape[1] > MOST_OUTPUTS or len(said.owner.unique()) < len(said.owner):
             raise InputError(
                 f"fisher: exact takes one item an example and at most {MOST_OUTPUTS} outputs (found {len(said.owner)} "
                 f"items of {int(said.owner.max()) + 1} examples, {said.output.shape[1]} outputs); use fisher: sampled"
             )
-        return said.directions()
+        if of is None:
+            return said.directions()
+        return Guess(said.kind, said.output[of], said.target[of], said.owner[of]).directions()
 
     def _backward(self, scalar: Tensor, last: bool) -> None:
         """Slopes to every noted use; a gradient that arrives at a parameter itself came by an unknown way."""
@@ -176,28 +202,6 @@ class _Work:
             raise UnknownUseError(
                 f"{strays[0]}: used by something else than a linear layer, an embedding or a layer norm"
             )
-
-    def _check(self, batch: Batch, recorder: Recorder, output: int) -> None:
-        """Compare the gradients of the first and the last example with plain autograd over the same graph."""
-        said = self.guess(batch, self._rng())
-        places = said.owner.cpu()
-        named = list(self.parameters.items())
-        for example in {0, len(batch) - 1}:
-            part = self._scalars_of(said, places == example)[output]
-            slopes = torch.autograd.grad(part, [p for _, p in named], retain_graph=True, allow_unused=True)
-            for (name, p), slope in zip(named, slopes, strict=True):
-                used = any(use.weight == name for use in recorder.uses)
-                mine = gradients(recorder.uses, name, example, example + 1)[0] if used else torch.zeros_like(p)
-                wanted = torch.zeros_like(p) if slope is None else slope
-                if float((mine - wanted).norm()) > CLOSE * float(wanted.norm()) + 1e-7:
-                    raise UnknownUseError(f"{name}: the fast way does not give its gradient")
-
-    def _scalars_of(self, said: Guess, mask: Tensor) -> list[Tensor]:
-        """The same for some items only."""
-        if self.how == "exact":
-            return Guess(said.kind, said.output[mask], said.target[mask], said.owner[mask]).directions()
-        target = said.draw(self._rng("draw")) if self.how == "sampled" else None
-        return [said.surprise(target)[mask].sum()]
 
     def _rng(self, *where: int | str) -> torch.Generator:
         return torch.Generator().manual_seed(derive(self.seed, *where))

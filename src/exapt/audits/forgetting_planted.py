@@ -7,7 +7,7 @@ another order (the target), with the same output layer: what it knew is overwrit
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -98,9 +98,16 @@ class Digits:
         return self.domain.collate([part[i] for i in range(len(part))])
 
 
-def learn(network: Backbone, digits: Digits, seed: int, epochs: float, anchors: Mapping[AnchorBase, Origin]) -> None:
+def learn(
+    network: Backbone,
+    digits: Digits,
+    seed: int,
+    epochs: float,
+    anchors: Sequence[AnchorBase] = (),
+    source: Origin | None = None,
+) -> None:
     """Train in place for some passes, held by anchors at the weights there are."""
-    hold = together([one.anchor(network, origin) for one, origin in anchors.items()], network)
+    hold = together([one.anchor(network, source) for one in anchors], network)
     model = Pretraining(network, Reading())
     batches = Batches(digits.train, digits.domain.collate, batch=32, seed=derive(seed, "planted"))
     spec = TrainingSpec(epochs=epochs, batch=32, lr=1e-3, weight_decay=0, precision="float32", seed=seed, device="cpu")
@@ -152,19 +159,19 @@ def _sequence(seed: int) -> dict[str, float]:
     """The relative rise of the first task's test loss after a second one, by how it was learnt."""
     first, second, rest = Digits.ordered(learn=600), permuted(seed, 600), Digits.ordered(learn=600, first=600)
     network = Perceptron(seed)
-    learn(network, first, seed, 10, {})
+    learn(network, first, seed, 10)
     before = judged(network, first)[0]
     source = source_of(first)
-    ways: dict[str, tuple[Digits, dict[AnchorBase, Origin]]] = {
-        "plain": (second, {}),
-        "ewc": (second, {EwcSpec(fisher="exact", examples=300): source}),
-        "replay": (second, {ReplaySpec(): source}),
-        "same": (rest, {}),
+    ways: dict[str, tuple[Digits, list[AnchorBase]]] = {
+        "plain": (second, []),
+        "ewc": (second, [EwcSpec(fisher="exact", examples=300)]),
+        "replay": (second, [ReplaySpec()]),
+        "same": (rest, []),
     }
     found = {}
     for name, (digits, anchors) in ways.items():
         tuned = copy.deepcopy(network)
-        learn(tuned, digits, seed + 1, 10, anchors)
+        learn(tuned, digits, seed + 1, 10, anchors, source)
         found[name] = float(relative_rise(before, judged(tuned, first)[0]))
     return found
 
