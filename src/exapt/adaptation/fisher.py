@@ -62,7 +62,8 @@ def fisher(
 
     `guess` predicts with `networks`; `parameters` of theirs are judged, a tied one once. Linear layers, embeddings and
     layer norms take one backward pass a batch (with `exact` one an output); three examples of the first batch are
-    checked against plain autograd, and where that disagrees or a parameter is used otherwise, every example takes a pass of its own.
+    checked against plain autograd, and where that disagrees or a parameter is used otherwise, every example takes a
+    pass of its own.
     Raises `InputError` for `exact` with several items an example, or with more than 256 outputs.
     """
     totals = {name: torch.zeros_like(p, dtype=torch.float32) for name, p in parameters.items()}
