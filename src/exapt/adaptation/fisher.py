@@ -92,9 +92,12 @@ def steady(networks: Sequence[nn.Module], parameters: Mapping[str, nn.Parameter]
     for network in networks:
         network.eval()
         needs += [(p, p.requires_grad) for p in network.parameters()]
+    slopes = [(p, p.grad) for p in parameters.values()]
     try:
         for p, _ in needs:
             p.requires_grad_(id(p) in own)
+        for p, _ in slopes:
+            p.grad = None
         with torch.enable_grad():
             yield
     finally:
@@ -102,6 +105,8 @@ def steady(networks: Sequence[nn.Module], parameters: Mapping[str, nn.Parameter]
             part.training = mode
         for p, need in needs:
             p.requires_grad_(need)
+        for p, slope in slopes:
+            p.grad = slope
 
 
 @dataclass(frozen=True)
