@@ -5,10 +5,9 @@
 Both give the same diagonal (asserted first, to 1e-5 of the largest entry of each weight); then each is timed on the
 same examples. The loop is plain autograd, one example a batch; `torch.func.vmap` over `grad`, the usual way to speed it
 up, is shown for the perceptron. The last column is the packed way's time over that of an ordinary forward and backward
-pass on the same batches, which nothing exact can do without: where that pass itself is less than 10 times as fast as the
-loop, because the network keeps the processor busy with one example, no way can be 10 times as fast. Fails where the
-packed way is not 10 times as fast as the loop on the cases marked *, or takes more than twice an ordinary pass on the
-others.
+pass on the same batches, which nothing exact can do without: where that pass itself is less than 10 times as fast as
+the loop, because one example keeps the processor busy, no way can be 10 times as fast. Fails where the packed way is not
+10 times as fast as the loop on the cases marked *, or takes more than twice an ordinary pass on the others.
 """
 
 from __future__ import annotations
@@ -189,7 +188,7 @@ def main() -> int:
     ]
     met = [run(case) for case in cases]
     print(
-        f"{'met' if all(met) else 'MISSED'}: {BAR:.0f} times as fast on *, at most {TWICE:.0f} ordinary passes elsewhere"
+        f"{'met' if all(met) else 'MISSED'}: {BAR:.0f} times as fast on *, at most {TWICE:.0f} plain passes elsewhere"
     )
     return 0 if all(met) else 1
 
