@@ -6,8 +6,8 @@ Both give the same diagonal (asserted first, to 1e-5 of the largest entry of eac
 same examples. The loop is plain autograd, one example a batch; `torch.func.vmap` over `grad`, the usual way to speed it
 up, is shown for the perceptron. The last column is the packed way's time over that of an ordinary forward and backward
 pass on the same batches, which nothing exact can do without: where that pass itself is less than 10 times as fast as
-the loop, because one example keeps the processor busy, no way can be 10 times as fast. Fails where the packed way is not
-10 times as fast as the loop on the cases marked *, or takes more than twice an ordinary pass on the others.
+the loop, because one example keeps the processor busy, no way can be 10 times as fast. Fails where the packed way is
+not 10 times as fast as the loop on the cases marked *, or takes more than twice an ordinary pass on the others.
 """
 
 from __future__ import annotations

@@ -106,7 +106,7 @@ def test_one_backward_pass_equals_a_loop_over_examples(name, how, monkeypatch):
 
 
 @pytest.mark.parametrize("make", [classify])
-def test_exact_is_the_sum_over_classes_and_the_mean_of_sampled_ones(make):
+def test_exact_is_the_sum_over_classes(make):
     objective, backbone, batch = supervised(make)
     objective.eval(), backbone.eval()
     parameters = dict(backbone.named_parameters())
@@ -117,12 +117,10 @@ def test_exact_is_the_sum_over_classes_and_the_mean_of_sampled_ones(make):
     exact = fisher(guess, [backbone, objective], parameters, [batch], "exact")
     wanted = oracle(guess(batch, None), list(parameters.values()), exact=True)
     assert wrong_by(exact.diagonal.values(), wanted) < 1e-5
-    drawn = [fisher(guess, [backbone, objective], parameters, [batch], "sampled", seed).trace for seed in range(30)]
-    assert abs(np.mean(drawn) - exact.trace) < 3 * np.std(drawn) / 30**0.5
 
 
-@pytest.mark.parametrize("kind", ["labels", "values"])
-def test_exact_of_labels_and_values_is_the_mean_of_sampled_ones(kind):
+@pytest.mark.parametrize("kind", ["classes", "labels", "values"])
+def test_exact_is_the_mean_of_sampled_ones(kind):
     rng = torch.Generator().manual_seed(0)
     output = torch.randn(1, 3, generator=rng, requires_grad=True)
     said = Guess(kind, output, torch.zeros(1, 3), torch.zeros(1, dtype=torch.long))

@@ -44,17 +44,18 @@ class LwfAnchor(Anchor):
 
     def __init__(self, spec: LwfSpec, backbone: Backbone, origin: Origin) -> None:
         self.spec, self.origin = spec, origin
-        self.old = copy.deepcopy((backbone, origin.objective), {id(origin.domain): origin.domain})
-        for part in self.old:
+        old = copy.deepcopy((backbone, origin.objective), {id(origin.domain): origin.domain})
+        self.backbone, self.objective = old
+        for part in old:
             frozen(part)
 
     def hold(self, backbone: Backbone) -> Hold:
         def term(batch: Batch, rng: torch.Generator) -> Tensor:
             seed = int(torch.randint(2**62, (), generator=rng))  # both networks see the same elements hidden
-            old, objective = (part.to(device_of(backbone)) for part in self.old)
-            now = self.origin.objective.to(device_of(backbone)).guess(backbone, batch, _generator(seed))
+            device = device_of(backbone)
+            now = self.origin.objective.to(device).guess(backbone, batch, _generator(seed))
             with torch.no_grad():
-                before = objective.guess(old, batch, _generator(seed))
+                before = self.objective.to(device).guess(self.backbone.to(device), batch, _generator(seed))
             return self.spec.strength * distil(before, now, self.spec.temperature)
 
         return Hold(terms={"lwf": term})
@@ -69,8 +70,8 @@ def distil(old: Guess, new: Guess, temperature: float) -> Tensor:
         return F.mse_loss(second, first)
     if new.kind == "labels":
         first, second = (torch.stack([part, torch.zeros_like(part)], -1).flatten(0, 1) for part in (first, second))
-    logs = [F.log_softmax(part / temperature, -1) for part in (second, first)]
-    return temperature**2 * F.kl_div(*logs, reduction="batchmean", log_target=True)
+    new_log, old_log = (F.log_softmax(part / temperature, -1) for part in (second, first))
+    return temperature**2 * F.kl_div(new_log, old_log, reduction="batchmean", log_target=True)
 
 
 def _generator(seed: int) -> torch.Generator:

@@ -74,7 +74,7 @@ class ForgettingAudit(Audit):
         source = pretraining_origin(subject.start, lambda: corpus)
         measure = Ability(subject, source, held)
         seeds = self.seeds or max(2, min(5, subject.seeds))
-        found = {
+        found: dict[str, list[Outcome]] = {
             remedy: [self._outcome(subject, source, measure, remedy, seed) for seed in range(seeds)]
             for remedy in dict.fromkeys(self.remedies)
         }
