@@ -43,7 +43,7 @@ def digest(data: Any) -> str:
 def explain(model: type[BaseModel], error: ValidationError, where: str, data: Any) -> str:
     """One line for the first problem of a pydantic error, in the user's own words; `data` is what was validated."""
     problem = error.errors()[0]
-    path, kind = [str(part) for part in problem["loc"]], problem["type"]
+    path, kind = [part for part in problem["loc"] if isinstance(part, str)], problem["type"]  # places in lists left out
     key = ".".join(_spoken(problem["loc"], data, kind))
     more = len(error.errors()) - 1
     also = f" (and {more} more)" if more else ""

@@ -1,35 +1,26 @@
-"""Fine-tuning: the whole network or its last blocks, one rate or one a layer, from a fresh head or from a probe's."""
+"""Fine-tuning: all of the network, its last blocks or low-rank additions; free, or held to where it started."""
 
 from __future__ import annotations
 
-import copy
 import math
-from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import Any, Literal, Self
+from dataclasses import dataclass
+from typing import Literal, Self
 
-import torch
 from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 from torch import Tensor
 
-from exapt.adaptation.answers import answers, score_of
-from exapt.adaptation.combine import combine
+from exapt.adaptation.anchors import Anchors
+from exapt.adaptation.attempts import Attempts
 from exapt.adaptation.fitted import Fitted, Saved, Start
-from exapt.adaptation.headstart import start_from_probe
-from exapt.adaptation.judging import loss_of, varied
-from exapt.adaptation.knn import targets
+from exapt.adaptation.l2sp import L2spSpec
+from exapt.adaptation.lora import TIMES, LoraSpec
 from exapt.adaptation.probe import ProbeSpec
-from exapt.adaptation.selection import Choice, choose
-from exapt.adaptation.tuning import Tuning, layer_groups
+from exapt.adaptation.tuning import Tuning
 from exapt.backbones.base import Backbone
 from exapt.domains.base import Dataset
-from exapt.errors import DivergenceError
 from exapt.spec import Spec
 from exapt.tasks.base import Task
-from exapt.training.batches import Batches
-from exapt.training.loop import train as run_loop
 from exapt.training.schedule import ScheduleSpec
-from exapt.training.seeds import derive
 from exapt.training.spec import TrainingSpec
 from exapt.training.weights import load_into, tensors_of
 
@@ -45,6 +36,11 @@ class FinetuneSpec(Spec):
     """Tune only the last so many blocks (with the final norm) and the head; 0: the head alone; None: everything."""
     layer_decay: float = Field(default=1.0, gt=0, le=1)
     """Each block learns at so many times the rate of the one above it."""
+    anchor: Anchors = []
+    """What holds the backbone to where it started: `l2sp`, `ewc`, `lwf`, `replay`, one of them with its keys, or a
+    list of several."""
+    lora: LoraSpec | None = None
+    """Train low-rank additions to the matrices instead of the matrices; `{}` takes the defaults."""
     probe_first: bool = True
     """LP-FT: the head starts as the linear probe. On 50 to 200 digits it was 6 to 19 points better, from pre-trained
     and from random weights alike: from zero, the few steps there are go into what a probe solves at once."""
@@ -52,7 +48,7 @@ class FinetuneSpec(Spec):
     """The probe's penalties, with `probe_first`."""
     rates: list[PositiveFloat] | None = Field(default=None, min_length=1)
     """The grid of peak learning rates; None: 3e-4, 1e-3, 3e-3 at a width of 64, inversely proportional to the width at
-    others, as AdamW's rates are in μP (Yang et al. 2022, arXiv 2203.03466)."""
+    others, as AdamW's rates are in μP (Yang et al. 2022, arXiv 2203.03466); ten times these with `lora`."""
 
     epochs: PositiveFloat = 20.0
     """Passes over the training part, within `min_steps` and `max_steps`."""
@@ -82,15 +78,38 @@ class FinetuneSpec(Spec):
             raise ValueError(f"min_steps {self.min_steps} is above max_steps {self.max_steps}; lower it too")
         return self
 
+    @model_validator(mode="after")
+    def _go_together(self) -> Self:
+        kinds = [one.kind for one in self.anchor]
+        if len(set(kinds)) < len(kinds):
+            raise ValueError(f"anchor: {', '.join(kinds)}; each kind may stand there once")
+        if self.last == 0 and kinds:
+            raise ValueError(f"anchor {kinds[0]} holds the backbone, but with last: 0 it does not move; leave one out")
+        if self.lora is None:
+            return self
+        if self.last is not None:
+            raise ValueError("lora leaves every matrix as it is, so last has nothing to choose; leave one of them out")
+        held = [kind for kind in kinds if kind in ("l2sp", "ewc")]
+        if held:
+            raise ValueError(f"lora leaves every weight as it is, so {held[0]} has none to hold; valid: lwf, replay")
+        return self
+
     def grid(self, width: int) -> list[float]:
         """The rates to try for a backbone's width."""
-        return self.rates or [float(f"{rate * 64 / width:.3g}") for rate in RATES]
+        times = (1.0 if self.lora is None else TIMES) * 64 / width
+        return self.rates or [float(f"{rate * times:.3g}") for rate in RATES]
+
+    def alphas(self) -> tuple[list[float | None], bool]:
+        """The strengths of L2-SP to try ([None] without it), and whether with every rate."""
+        for one in self.anchor:
+            if isinstance(one, L2spSpec):
+                return list(one.alphas), one.pairs
+        return [None], False
 
     def fit(self, start: Start, task: Task, train: Dataset, valid: Dataset, seed: int) -> Fitted:
-        """Try every rate; a rate that diverges is recorded and out of the running."""
+        """Try the grid; a run that diverges is recorded and out of the running."""
         attempts = Attempts(self, start, task.calibrated(train), train, valid, seed)
-        for rate in self.grid(start.network("finetune").width):
-            attempts.attempt(rate)
+        attempts.search(self.grid(start.network("finetune").width))
         return FinetuneFitted(self, start.domain, attempts.task, *attempts.settle())
 
     def training(self, rate: float, steps: int, seed: int) -> TrainingSpec:
@@ -112,133 +131,6 @@ class FinetuneSpec(Spec):
         """Steps of a run over so many training examples."""
         wanted = math.ceil(self.epochs * math.ceil(examples / self.batch))
         return max(self.min_steps, min(self.max_steps, wanted))
-
-
-@dataclass(frozen=True)
-class Attempt:
-    """One rate's run."""
-
-    rate: float
-    steps: int
-    """Steps up to the weights that were kept."""
-    score: float
-    loss: float
-    diverged: bool = False
-    why: str = ""
-
-    def plain(self) -> dict[str, Any]:
-        """The record of the grid."""
-        facts = {"rate": self.rate, "best_step": self.steps, "valid_score": self.score, "valid_loss": self.loss}
-        return facts | ({"diverged": True, "why": self.why} if self.diverged else {})
-
-
-@dataclass
-class Attempts:
-    """The runs of one fit: same head, same order of examples, another rate each."""
-
-    spec: FinetuneSpec
-    start: Start
-    task: Task
-    train: Dataset
-    valid: Dataset
-    seed: int
-    tried: list[Attempt] = field(default_factory=list)
-    best: Tuning | None = None
-    """The network of the best attempt so far."""
-
-    def __post_init__(self) -> None:
-        self.total = self.spec.steps(len(self.train))
-        self.said = answers(self.task, self.valid, self.start.domain) if len(self.valid) else None
-        self.wanted = targets(self.said) if self.said else torch.zeros(0, self.task.outputs)
-        self.by_metric = self.spec.choose == "metric" and len(self.valid) > 0 and varied(self.wanted)
-        self.initial, self.probe = self._begin()
-
-    @property
-    def choice(self) -> Choice:
-        """The best attempt so far; without validation, the middle one of those that did not diverge."""
-        scores, losses = [a.score for a in self.tried], [a.loss for a in self.tried]
-        sound = [place for place, attempt in enumerate(self.tried) if not attempt.diverged]
-        return choose(scores, losses, self.by_metric, sound[len(sound) // 2] if sound else 0)
-
-    def attempt(self, rate: float) -> None:
-        """Run one rate and keep its network if it is the best so far."""
-        tuning = self.initial.copy()
-        self.tried.append(self._run(tuning, self.train, rate, self.total, self._evaluation(tuning)))
-        if self.choice.place == len(self.tried) - 1:
-            self.best = tuning
-
-    def settle(self) -> tuple[dict[str, Any], Tuning]:
-        """The record and the network that the fit ends with."""
-        chosen = self.tried[self.choice.place]
-        record = self._record(chosen)
-        if chosen.diverged or self.best is None:  # then all have, and the fit counts as knowing nothing
-            return record | {"diverged": True}, self.initial
-        if self.spec.refit and len(self.valid):
-            return self._again(chosen, record)
-        return record, self.best
-
-    def _begin(self) -> tuple[Tuning, dict[str, Any] | None]:
-        """The start's network under a fresh head, or one that starts as a probe, with the probe's record."""
-        backbone = copy.deepcopy(self.start.network("finetune"))
-        backbone.requires_grad_(True)
-        head = self.task.head(backbone.width, derive(self.seed, "head"))
-        augment = self.start.domain.augment if self.spec.augment else None
-        tuning = Tuning(backbone, head, self.task, augment, self.spec.last)
-        if not self.spec.probe_first:
-            return tuning, None
-        return tuning, start_from_probe(tuning, self.start.domain, self.train, self.valid, self.spec.probe)
-
-    def _run(
-        self, tuning: Tuning, train: Dataset, rate: float, steps: int, evaluate: Callable[[], dict[str, float]] | None
-    ) -> Attempt:
-        domain, spec = self.start.domain, self.spec.training(rate, steps, derive(self.seed, "tune"))
-        batches = Batches(train, domain.collate, batch=self.spec.batch, seed=spec.seed, lengths=domain.kept)
-        groups = layer_groups(tuning, rate, self.spec.layer_decay, self.spec.weight_decay)
-        try:
-            done = run_loop(tuning, batches, spec, evaluate=evaluate, progress=False, groups=groups)
-        except DivergenceError as error:
-            return Attempt(rate, 0, float("nan"), float("nan"), True, str(error))
-        best = done.best or {}
-        loss = best.get("loss", float("nan"))
-        broken = evaluate is not None and not math.isfinite(loss)
-        why = "the loss on validation is not finite" if broken else ""
-        return Attempt(rate, int(best.get("step", done.step)), best.get("measured", float("nan")), loss, broken, why)
-
-    def _evaluation(self, tuning: Tuning) -> Callable[[], dict[str, float]] | None:
-        """What the loop calls to look at validation; None without a validation part."""
-        said = self.said
-        if said is None:
-            return None
-
-        def evaluate() -> dict[str, float]:
-            output = tuning.output(self.start.domain, self.valid)
-            figures = {"loss": loss_of(output, self.wanted.to(output), said.kind), "measured": float("nan")}
-            if varied(self.wanted):
-                figures["measured"] = score_of(self.task, output, said.labels)
-            return figures | ({"score": figures["measured"]} if self.by_metric else {})
-
-        return evaluate
-
-    def _again(self, chosen: Attempt, record: dict[str, Any]) -> tuple[dict[str, Any], Tuning]:
-        """Train and validation together at the chosen rate and steps; if that diverges, the former weights stand."""
-        both = combine(self.train, self.valid)
-        tuning = self.initial.copy()
-        run = self._run(tuning, both, chosen.rate, max(1, chosen.steps), None)
-        if run.diverged and self.best is not None:
-            return record | {"refit": f"diverged, weights before it kept: {run.why}"}, self.best
-        return record | {"refit": True}, tuning
-
-    def _record(self, chosen: Attempt) -> dict[str, Any]:
-        return {
-            **chosen.plain(),
-            "chosen_by": self.choice.by,
-            "steps": self.total,
-            "grid": [a.plain() for a in self.tried],
-            "probe": self.probe,
-            "trained_parameters": sum(p.numel() for p in self.initial.parameters() if p.requires_grad),
-            "diverged": False,
-            "refit": False,
-        }
 
 
 @dataclass

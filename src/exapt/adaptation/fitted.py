@@ -14,6 +14,7 @@ from pydantic import TypeAdapter, ValidationError
 from torch import Tensor
 
 from exapt.adaptation.features import FeatureCache
+from exapt.adaptation.origin import Origin
 from exapt.backbones import BackboneSpec
 from exapt.backbones.base import Backbone
 from exapt.domains import load_domain
@@ -38,6 +39,8 @@ class Start:
     """None for baselines that need no network."""
     cache: FeatureCache = field(default_factory=FeatureCache)
     """Frozen features by example: share one `Start` over fits to embed each example once."""
+    source: Origin | None = None
+    """What the weights were trained for, where that can still be had: EWC, LwF and replay hold on to it."""
 
     def network(self, kind: str) -> Backbone:
         """The backbone; raises `InputError` where there is none."""

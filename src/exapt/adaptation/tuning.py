@@ -89,12 +89,25 @@ def frozen_blocks(backbone: Backbone, last: int | None) -> list[nn.Module]:
     return blocks if last == 0 else blocks[: -(last + 1)]
 
 
-def layer_groups(tuning: Tuning, rate: float, decay: float, weight_decay: float) -> list[dict[str, Any]]:
+def layer_groups(
+    tuning: Tuning, rate: float, decay: float, weight_decay: float, backbone_decay: float | None = None
+) -> list[dict[str, Any]]:
     """AdamW groups with real rates: head and final norm at `rate`, each block below at `decay` times the one above it.
 
-    Layer-wise rate decay (Howard & Ruder 2018; BEiT, Bao et al. 2021). Frozen blocks have no group.
+    Layer-wise rate decay (Howard & Ruder 2018; BEiT, Bao et al. 2021). Frozen blocks have no group. `backbone_decay`
+    is the weight decay of the backbone, where it is not the head's.
     """
+    body_decay = weight_decay if backbone_decay is None else backbone_decay
     groups = parameter_groups(tuning.head.parameters(), rate, weight_decay)
     for depth, block in enumerate(reversed(list(tuning.backbone.blocks))):
-        groups += parameter_groups(block.parameters(), rate * decay**depth, weight_decay)
+        groups += parameter_groups(block.parameters(), rate * decay**depth, body_decay)
     return groups
+
+
+@torch.no_grad()
+def distances(backbone: Backbone, start: Backbone) -> list[float]:
+    """‖w − w0‖ of every block, from input to output."""
+    return [
+        float(sum(float((p.double() - q.double()).square().sum()) for p, q in zip(*pair, strict=True)) ** 0.5)
+        for pair in ((a.parameters(), b.parameters()) for a, b in zip(backbone.blocks, start.blocks, strict=True))
+    ]

@@ -9,6 +9,7 @@ from pydantic import Field
 from exapt.audits.base import Audit, Subject, Trial
 from exapt.audits.collapse import CollapseAudit
 from exapt.audits.contamination import ContaminationAudit
+from exapt.audits.forgetting import ForgettingAudit
 from exapt.audits.invariance import InvarianceAudit
 from exapt.audits.prior import PriorAudit
 from exapt.audits.privacy import PrivacyAudit
@@ -16,7 +17,14 @@ from exapt.audits.signal import SignalAudit
 from exapt.audits.transfer import TransferAudit
 
 AuditSpec = Annotated[
-    CollapseAudit | ContaminationAudit | InvarianceAudit | PriorAudit | PrivacyAudit | SignalAudit | TransferAudit,
+    CollapseAudit
+    | ContaminationAudit
+    | ForgettingAudit
+    | InvarianceAudit
+    | PriorAudit
+    | PrivacyAudit
+    | SignalAudit
+    | TransferAudit,
     Field(discriminator="kind"),
 ]
 """Any audit, told apart by `kind`."""
@@ -32,6 +40,7 @@ __all__ = [
     "AuditSpec",
     "CollapseAudit",
     "ContaminationAudit",
+    "ForgettingAudit",
     "InvarianceAudit",
     "PriorAudit",
     "PrivacyAudit",

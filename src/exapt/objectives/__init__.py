@@ -6,9 +6,10 @@ from pydantic import Field
 
 from exapt.objectives.autoregressive import AutoregressiveSpec
 from exapt.objectives.base import Loss, Objective
+from exapt.objectives.guess import Guess
 from exapt.objectives.masked import MaskedSpec
 
 ObjectiveSpec = Annotated[MaskedSpec | AutoregressiveSpec, Field(discriminator="kind")]
 """Any objective, told apart by `kind`."""
 
-__all__ = ["AutoregressiveSpec", "Loss", "MaskedSpec", "Objective", "ObjectiveSpec"]
+__all__ = ["AutoregressiveSpec", "Guess", "Loss", "MaskedSpec", "Objective", "ObjectiveSpec"]

@@ -12,6 +12,7 @@ from exapt.batch import Batch
 from exapt.domains.base import Domain
 from exapt.errors import InputError
 from exapt.objectives.base import Loss
+from exapt.objectives.guess import Guess
 from exapt.objectives.tokens import TokenObjective, check_direction
 from exapt.spec import Spec
 
@@ -47,6 +48,12 @@ class Autoregressive(TokenObjective):
         before = predictable(batch.offsets).to(batch.inputs.device)
         elements = backbone(batch).elements
         return self.prediction(backbone, elements.index_select(0, before), batch.inputs[before + 1])
+
+    def guess(self, backbone: Backbone, batch: Batch, rng: torch.Generator) -> Guess:
+        before = predictable(batch.offsets).to(batch.inputs.device)
+        hidden = backbone(batch).elements.index_select(0, before)
+        owner = batch.segments.to(before.device)[before]
+        return Guess("classes", self.logits(backbone, hidden), batch.inputs[before + 1], owner)
 
 
 def predictable(offsets: Tensor) -> Tensor:

@@ -11,6 +11,8 @@ from torch import Tensor, nn
 
 from exapt.backbones.base import Backbone
 from exapt.batch import Batch
+from exapt.errors import InputError
+from exapt.objectives.guess import Guess
 
 
 @dataclass(frozen=True)
@@ -31,3 +33,13 @@ class Objective(nn.Module, ABC):
     @abstractmethod
     def forward(self, backbone: Backbone, batch: Batch, rng: torch.Generator) -> Loss:
         """The loss of one batch; every random choice draws from `rng`."""
+
+    def guess(self, backbone: Backbone, batch: Batch, rng: torch.Generator) -> Guess:
+        """What is predicted of each item, where an objective predicts anything; draws as `forward` does.
+
+        Raises `InputError` for a loss that is not made of single items with a likelihood, such as a contrastive one.
+        """
+        raise InputError(
+            f"{type(self).__name__}: predicts no single item, so it has no Fisher information and no outputs to keep; "
+            "valid here: l2sp, replay"
+        )

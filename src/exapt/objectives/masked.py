@@ -11,6 +11,7 @@ from exapt.backbones.base import Backbone
 from exapt.batch import Batch
 from exapt.domains.base import Domain
 from exapt.objectives.base import Loss, Objective
+from exapt.objectives.guess import Guess
 from exapt.objectives.masked_patches import MaskedPatches
 from exapt.objectives.tokens import TokenObjective, check_direction
 from exapt.spec import Spec
@@ -52,3 +53,9 @@ class MaskedTokens(TokenObjective):
         masked = self.domain.mask(batch, self.ratio, rng)
         elements = backbone(masked.batch).elements
         return self.prediction(backbone, elements.index_select(0, masked.where), masked.target)
+
+    def guess(self, backbone: Backbone, batch: Batch, rng: torch.Generator) -> Guess:
+        masked = self.domain.mask(batch, self.ratio, rng)
+        hidden = backbone(masked.batch).elements.index_select(0, masked.where)
+        owner = batch.segments.to(masked.where.device)[masked.where]
+        return Guess("classes", self.logits(backbone, hidden), masked.target, owner)

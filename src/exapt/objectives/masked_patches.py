@@ -16,6 +16,7 @@ from exapt.batch import Batch, Features, segments
 from exapt.domains.base import Domain
 from exapt.errors import InputError
 from exapt.objectives.base import Loss, Objective
+from exapt.objectives.guess import Guess
 
 THETA = 100.0
 """Base of the frequencies of positions: pictures have few rows and columns."""
@@ -44,15 +45,19 @@ class MaskedPatches(Objective):
         _start(self.decoder, None if seed is None else torch.Generator().manual_seed(seed))
 
     def forward(self, backbone: Backbone, batch: Batch, rng: torch.Generator) -> Loss:
-        masked = self.domain.mask(batch, self.ratio, rng)
-        if masked.queries is None:
-            raise InputError("objective.kind=masked over pictures needs a domain that takes the hidden patches out")
-        guess = self.decoder(backbone(masked.batch), masked.batch.positions, masked.queries)
-        target = masked.target.float()
-        errors = (guess.float() - target).square()
+        found = self.guess(backbone, batch, rng)
+        target = found.target
+        errors = (found.output.float() - target).square()
         value = errors.mean() if len(target) else errors.sum()
         spread = target.square().sum().clamp(min=1e-12)
         return Loss(value, len(target), {"explained": 1 - errors.detach().sum() / spread})
+
+    def guess(self, backbone: Backbone, batch: Batch, rng: torch.Generator) -> Guess:
+        masked = self.domain.mask(batch, self.ratio, rng)
+        if masked.queries is None:
+            raise InputError("objective.kind=masked over pictures needs a domain that takes the hidden patches out")
+        pixels = self.decoder(backbone(masked.batch), masked.batch.positions, masked.queries)
+        return Guess("values", pixels, masked.target.float(), segments(masked.queries.offsets))
 
 
 class Decoder(nn.Module):

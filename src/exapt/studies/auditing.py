@@ -9,13 +9,12 @@ from typing import Any
 import numpy as np
 
 from exapt.audits import AUDITS, Audit, Subject
-from exapt.domains.base import Dataset
 from exapt.errors import InputError
 from exapt.evidence.finding import Finding
 from exapt.files import read_json, write_json
 from exapt.spec import digest
 from exapt.studies.executor import one_thread
-from exapt.studies.prepare import Prepared, without_test
+from exapt.studies.prepare import Prepared, corpus_of
 from exapt.training.weights import room_for
 
 Say = Callable[[str], None]
@@ -27,7 +26,7 @@ def subject_of(prepared: Prepared, fits: Sequence[dict[str, Any]] = ()) -> Subje
     return Subject(
         start=prepared.first,
         fresh=prepared.fresh,
-        corpus=lambda: _corpus(prepared),
+        corpus=lambda: corpus_of(prepared),
         labelled=prepared.labelled,
         pool=split.pool,
         test=split.test,
@@ -108,17 +107,6 @@ def audit_key(prepared: Prepared, audit: Audit, fits: Sequence[dict[str, Any]]) 
     """What decides an audit's finding: its spec, the checkpoints, the labelled data and the fits."""
     weights = [read_json(path / "exapt.json")["checksums"] for path in prepared.checkpoints]
     return digest([audit.plain(), weights, prepared.data_key, sorted(str(fit.get("file")) for fit in fits)])
-
-
-def _corpus(prepared: Prepared) -> Dataset:
-    """The corpus as the study pre-trained on it: without the examples that equal a test example."""
-    spec = prepared.spec
-    if spec.corpus is None:
-        raise InputError(
-            "the checkpoint was made outside this study, so its corpus is not known; name the files in the audit's keys"
-        )
-    corpus = prepared.domain.read(spec.corpus, prepared.folder.cache)
-    return without_test(prepared.data, prepared.folder, corpus)
 
 
 def _items(folder: Path, record: dict[str, Any]) -> np.ndarray:

@@ -13,11 +13,11 @@ from typing import Any
 
 import numpy as np
 
-from exapt.adaptation import FinetuneSpec, Start, fit
+from exapt.adaptation import FinetuneSpec, Start, fit, pretraining_origin
 from exapt.domains.base import Dataset, Domain
 from exapt.files import read_json
 from exapt.spec import digest
-from exapt.studies.prepare import Prepared
+from exapt.studies.prepare import Prepared, corpus_of
 from exapt.studies.spec import Arm
 from exapt.tasks.base import Task
 from exapt.tasks.splits import draw_budget
@@ -131,4 +131,7 @@ def _kept_start(prepared: Prepared, which: str, seed: int) -> Start:
         return Start(prepared.domain)
     if which == "scratch":
         return Start(prepared.domain, prepared.fresh(seed))
-    return Start(prepared.domain, load_pretrained(Path(which)).backbone)
+    start = load_pretrained(Path(which))
+    own = prepared.spec.corpus is not None and Path(which) in prepared.checkpoints
+    source = pretraining_origin(start, lambda: corpus_of(prepared)) if own else None
+    return Start(prepared.domain, start.backbone, source=source)

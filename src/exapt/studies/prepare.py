@@ -122,9 +122,24 @@ def same_data(data: Labelled, folder: RunFolder) -> None:
 
 def without_test(data: Labelled, folder: RunFolder, corpus: Dataset) -> Dataset:
     """The corpus without the examples that equal one of the test part; how many is noted in `run.json`."""
+    left = _unseen(data, corpus)
+    folder.note(left_out_of_corpus={"examples": len(corpus) - len(left), "of": len(corpus)})
+    return left
+
+
+def corpus_of(prepared: Prepared) -> Dataset:
+    """The corpus as the study pre-trained on it: without the examples that equal a test example. Notes nothing."""
+    spec = prepared.spec
+    if spec.corpus is None:
+        raise InputError(
+            "the checkpoint was made outside this study, so its corpus is not known; name the files in the audit's keys"
+        )
+    return _unseen(prepared.data, prepared.domain.read(spec.corpus, prepared.folder.cache))
+
+
+def _unseen(data: Labelled, corpus: Dataset) -> Dataset:
     tests = set(_contents(data.test, data.domain))
     seen = np.array([content in tests for content in _contents(corpus, data.domain)], dtype=bool)
-    folder.note(left_out_of_corpus={"examples": int(seen.sum()), "of": len(corpus)})
     return corpus.subset(np.flatnonzero(~seen)) if seen.any() else corpus
 
 

@@ -7,6 +7,7 @@ from typing import Annotated, Self
 from pydantic import Field, PositiveInt, model_validator
 
 from exapt.adaptation import AdaptSpec, ClassicalSpec, FinetuneSpec, ProbeSpec, StackSpec
+from exapt.adaptation.anchors import needing_source
 from exapt.audits import AuditSpec
 from exapt.backbones import BackboneSpec, TransformerSpec
 from exapt.domains import DomainSpec
@@ -102,7 +103,18 @@ class StudySpec(Spec):
             raise ValueError("with 1 seed no interval exists and nothing can be concluded; use at least 2, better 5")
         if len(set(self.budgets)) < len(self.budgets):
             raise ValueError("budgets repeat a value")
+        self._sources_there()
         return self
+
+    def _sources_there(self) -> None:
+        """An anchor that asks for what the weights were trained for needs an arm that starts from this study's own."""
+        for name, arm in self.all_arms().items():
+            kinds = needing_source(arm.adapt.anchor) if isinstance(arm.adapt, FinetuneSpec) else []
+            if kinds and (arm.start != "pretrained" or self.corpus is None):
+                raise ValueError(
+                    f"arm '{name}' has no source for anchor {kinds[0]}: it takes start: pretrained in a study with a "
+                    "corpus; describe it under more_arms, beside a plain adapt for the standard arms"
+                )
 
     def all_arms(self) -> dict[str, Arm]:
         """Every arm by name, the standard ones first."""
