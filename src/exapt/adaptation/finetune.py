@@ -19,6 +19,7 @@ from exapt.adaptation.headstart import start_from_probe
 from exapt.adaptation.judging import loss_of, varied
 from exapt.adaptation.knn import targets
 from exapt.adaptation.probe import ProbeSpec
+from exapt.adaptation.pruning import PruneSpec, prunable, zero_share
 from exapt.adaptation.selection import Choice, choose
 from exapt.adaptation.tuning import Tuning, layer_groups
 from exapt.backbones.base import Backbone
@@ -67,6 +68,8 @@ class FinetuneSpec(Spec):
     """Examples a step."""
     warmup: float = Field(default=0.1, ge=0, lt=1)
     """Share of the steps over which the rate rises, before it falls linearly to 0."""
+    schedule: ScheduleSpec | None = None
+    """Another course of the rate; None: what `warmup` says."""
     weight_decay: float = Field(default=0.01, ge=0)
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     evaluations: PositiveInt = 20
@@ -75,11 +78,20 @@ class FinetuneSpec(Spec):
     """What picks weights and rate on validation; the loss breaks ties of the metric."""
     refit: bool = False
     """Train on training and validation together anew, at the chosen rate for the chosen number of steps."""
+    prune: PruneSpec | None = None
+    """Prune the network, at the start or while tuning; None: do not."""
 
     @model_validator(mode="after")
     def _steps_in_order(self) -> Self:
         if self.min_steps > self.max_steps:
             raise ValueError(f"min_steps {self.min_steps} is above max_steps {self.max_steps}; lower it too")
+        if self.schedule is not None and self.warmup != type(self).model_fields["warmup"].default:
+            raise ValueError("warmup does nothing beside schedule; write it as schedule.warmup")
+        if self.schedule is not None and self.schedule.warmup >= self.min_steps:
+            raise ValueError(
+                f"schedule.warmup {self.schedule.warmup:g} does not fit in min_steps {self.min_steps}; "
+                "give a share below 1, or fewer steps"
+            )
         return self
 
     def grid(self, width: int) -> list[float]:
@@ -99,7 +111,7 @@ class FinetuneSpec(Spec):
             steps=steps,
             batch=self.batch,
             lr=rate,
-            schedule=ScheduleSpec(kind="linear", warmup=self.warmup),
+            schedule=self.schedule or ScheduleSpec(kind="linear", warmup=self.warmup),
             weight_decay=self.weight_decay,
             precision=self.precision,
             holdout=0,
@@ -179,7 +191,8 @@ class Attempts:
 
     def _begin(self) -> tuple[Tuning, dict[str, Any] | None]:
         """The start's network under a fresh head, or one that starts as a probe, with the probe's record."""
-        backbone = copy.deepcopy(self.start.network("finetune"))
+        given = self.start.network("finetune")
+        backbone = self.spec.prune.start(given) if self.spec.prune else copy.deepcopy(given)
         backbone.requires_grad_(True)
         head = self.task.head(backbone.width, derive(self.seed, "head"))
         augment = self.start.domain.augment if self.spec.augment else None
@@ -194,8 +207,10 @@ class Attempts:
         domain, spec = self.start.domain, self.spec.training(rate, steps, derive(self.seed, "tune"))
         batches = Batches(train, domain.collate, batch=self.spec.batch, seed=spec.seed, lengths=domain.kept)
         groups = layer_groups(tuning, rate, self.spec.layer_decay, self.spec.weight_decay)
+        pruner = self.spec.prune.watcher(tuning.backbone, steps) if self.spec.prune else None
+        judged, watchers = (pruner.judged(evaluate), [pruner]) if pruner else (evaluate, [])
         try:
-            done = run_loop(tuning, batches, spec, evaluate=evaluate, progress=False, groups=groups)
+            done = run_loop(tuning, batches, spec, evaluate=judged, progress=False, groups=groups, watchers=watchers)
         except DivergenceError as error:
             return Attempt(rate, 0, float("nan"), float("nan"), True, str(error))
         best = done.best or {}
@@ -238,7 +253,7 @@ class Attempts:
             "trained_parameters": sum(p.numel() for p in self.initial.parameters() if p.requires_grad),
             "diverged": False,
             "refit": False,
-        }
+        } | ({"zero_weights": zero_share(prunable(self.best.backbone))} if self.spec.prune and self.best else {})
 
 
 @dataclass
