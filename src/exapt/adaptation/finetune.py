@@ -87,10 +87,10 @@ class FinetuneSpec(Spec):
             raise ValueError(f"min_steps {self.min_steps} is above max_steps {self.max_steps}; lower it too")
         if self.schedule is not None and self.warmup != type(self).model_fields["warmup"].default:
             raise ValueError("warmup does nothing beside schedule; write it as schedule.warmup")
-        if self.schedule is not None and self.schedule.warmup >= self.min_steps:
+        if self.schedule is not None and self.schedule.warmup >= 1:
             raise ValueError(
-                f"schedule.warmup {self.schedule.warmup:g} does not fit in min_steps {self.min_steps}; "
-                "give a share below 1, or fewer steps"
+                f"schedule.warmup {self.schedule.warmup:g} counts steps, which differ from fit to fit; "
+                "give a share below 1"
             )
         return self
 
