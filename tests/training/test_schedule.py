@@ -130,6 +130,6 @@ def test_a_cooldown_that_meets_the_warmup_starts_after_it() -> None:
 
 
 def test_a_warmup_as_long_as_the_run_is_refused() -> None:
-    with pytest.raises(InputError, match="schedule.warmup 10 leaves none of the 10 steps at the full rate"):
+    with pytest.raises(InputError, match=r"schedule\.warmup 10 leaves none of the 10 steps at the full rate"):
         TrainingSpec.parse({"steps": 10, "schedule": {"warmup": 10}})
     assert TrainingSpec.parse({"steps": 11, "schedule": {"warmup": 10}}).schedule.warmup_steps(11) == 10

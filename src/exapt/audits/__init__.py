@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
+from pydantic import Field
+
 from exapt.audits.base import Audit, Subject, Trial
+from exapt.audits.pruning import PruningAudit
 from exapt.audits.transfer import TransferAudit
 
-AuditSpec = TransferAudit
+AuditSpec = Annotated[TransferAudit | PruningAudit, Field(discriminator="kind")]
 """Any audit, told apart by `kind`."""
 
-AUDITS: dict[str, type[Audit]] = {audit.model_fields["kind"].default: audit for audit in (TransferAudit,)}
+AUDITS: dict[str, type[Audit]] = {audit.model_fields["kind"].default: audit for audit in (TransferAudit, PruningAudit)}
 """Every audit by its kind."""
 
-__all__ = ["AUDITS", "Audit", "AuditSpec", "Subject", "TransferAudit", "Trial"]
+__all__ = ["AUDITS", "Audit", "AuditSpec", "PruningAudit", "Subject", "TransferAudit", "Trial"]
