@@ -8,12 +8,15 @@ from pydantic import Field
 
 from exapt.audits.base import Audit, Subject, Trial
 from exapt.audits.pruning import PruningAudit
+from exapt.audits.schedules import SchedulesAudit
 from exapt.audits.transfer import TransferAudit
 
-AuditSpec = Annotated[TransferAudit | PruningAudit, Field(discriminator="kind")]
+AuditSpec = Annotated[TransferAudit | PruningAudit | SchedulesAudit, Field(discriminator="kind")]
 """Any audit, told apart by `kind`."""
 
-AUDITS: dict[str, type[Audit]] = {audit.model_fields["kind"].default: audit for audit in (TransferAudit, PruningAudit)}
+AUDITS: dict[str, type[Audit]] = {
+    audit.model_fields["kind"].default: audit for audit in (TransferAudit, PruningAudit, SchedulesAudit)
+}
 """Every audit by its kind."""
 
-__all__ = ["AUDITS", "Audit", "AuditSpec", "PruningAudit", "Subject", "TransferAudit", "Trial"]
+__all__ = ["AUDITS", "Audit", "AuditSpec", "PruningAudit", "SchedulesAudit", "Subject", "TransferAudit", "Trial"]

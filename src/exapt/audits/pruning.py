@@ -81,13 +81,13 @@ class PruningAudit(Audit):
 
     @classmethod
     def self_test(cls, seed: int = 0) -> list[Trial]:
-        """Networks of which half is planted to be idle, and networks of which nothing is."""
+        """Networks of which half is planted to be idle, networks of which nothing is, and a loss just at the margin."""
         rng = torch.Generator().manual_seed(seed)
         cases = (
             ("half of the weights are idle: prunable to 50 % and no further", True, ("PRUNABLE TO 50 %",)),
             ("every weight counts: no sparsity is called harmless", False, ("FRAGILE", "INCONCLUSIVE")),
         )
-        return [_trial(what, idle, wanted, rng) for what, idle, wanted in cases]
+        return [_trial(what, idle, wanted, rng) for what, idle, wanted in cases] + [_boundary(seed)]
 
     def _curves(self, subject: Subject) -> dict[str, Curve]:
         seeds = self.seeds or subject.seeds
@@ -236,6 +236,17 @@ def _trial(what: str, idle: bool, wanted: tuple[str, ...], rng: torch.Generator,
     right = sum(one.verdict in wanted for one in found)
     largest = float(np.mean([one.largest or 0.0 for one in found]))
     return Trial(what, wanted, right, runs, 0.9, {"prunable share": largest, "planted": 0.5 if idle else 0.0})
+
+
+def _boundary(seed: int, runs: int = 400) -> Trial:
+    """A true loss that equals the margin at every sparsity must hardly ever be called within it."""
+    rng = np.random.default_rng(seed)
+    wanted, right = ("FRAGILE", "INCONCLUSIVE"), 0
+    for _ in range(runs):
+        whole = rng.normal(0.9, 0.02, 5)
+        pruned = whole[:, None] - 0.02 + rng.normal(0, 0.01, (5, 3))
+        right += tolerance(whole, pruned, [0.5, 0.7, 0.9], 0.02).verdict in wanted
+    return Trial("the loss equals the margin: not called harmless", wanted, right, runs, 0.92, {"planted": -0.02})
 
 
 def planted_scores(idle: bool, sparsities: list[float], rng: torch.Generator) -> list[float]:
