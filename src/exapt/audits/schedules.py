@@ -19,7 +19,7 @@ from exapt.audits.base import Audit, Subject, Trial
 from exapt.audits.variants import Variant, Variants
 from exapt.domains.base import Dataset
 from exapt.evidence.finding import Finding
-from exapt.evidence.ranking import Agreement, Ranking, agreement, rank
+from exapt.evidence.ranking import Agreement, Ranking, agreement, best_of, rank
 from exapt.tasks.splits import draw_budget
 from exapt.training.schedule import ScheduleSpec
 
@@ -141,7 +141,7 @@ class SchedulesAudit(Audit):
             n=self.seeds,
             how=f"{metric} on labelled examples of the pool that no fit saw; {len(names[0])} schedules of pre-training "
             f"({self.steps} steps) × {len(names[1])} of fine-tuning ({self._budget(subject)} labels) × {self.seeds} "
-            f"seeds at equal peak rates; lead of the highest mean over the next, Hsu's comparison with the best",
+            f"seeds at equal peak rates; lead of the highest mean over the next, t-interval with pooled residuals",
             details={
                 "pre-training": ranked.pretraining.plain() if ranked.pretraining else None,
                 "fine-tuning": ranked.tuning.plain() if ranked.tuning else None,
@@ -186,21 +186,29 @@ class Judged:
 
 
 def judge(pretraining: list[str], tuning: list[str], scores: np.ndarray, margin: float = 0.01) -> Judged:
-    """Rank by scores (S, P, T); the chance of naming any schedule the best wrongly is 5 % over both kinds."""
-    kinds = (len(pretraining) > 1) + (len(tuning) > 1)
-    alpha = ALPHA / max(1, kinds)
-    before = rank(pretraining, scores.mean(2), margin, alpha) if len(pretraining) > 1 else None
-    after = rank(tuning, scores.mean(1), margin, alpha) if len(tuning) > 1 else None
-    return Judged(_verdict(before, after), before, after)
+    """Rank by scores (S, P, T). The chance of naming any schedule the best wrongly is 5 % over both kinds."""
+    tables = [(names, table) for names, table in _tables(pretraining, tuning, scores) if len(names) > 1]
+    ranked = [rank(names, table, margin, ALPHA / len(tables)) for names, table in tables]
+    before, after = (ranked.pop(0) if len(names) > 1 else None for names in (pretraining, tuning))
+    return Judged(verdict_of(pretraining, tuning, scores, margin), before, after)
 
 
-def _verdict(before: Ranking | None, after: Ranking | None) -> str:
-    first, second = (one.best.upper() if one and one.best else None for one in (before, after))
+def verdict_of(pretraining: list[str], tuning: list[str], scores: np.ndarray, margin: float = 0.01) -> str:
+    """The verdict of `judge` alone."""
+    tables = _tables(pretraining, tuning, scores)
+    alpha = ALPHA / sum(len(names) > 1 for names, _ in tables)
+    found = [best_of(names, table, margin, alpha) if len(names) > 1 else (None, True) for names, table in tables]
+    first, second = (best.upper() if best else None for best, _ in found)
     if first and second:
         return f"{first}, THEN {second} IS BEST"
     if first or second:
         return f"{first} IS BEST" if first else f"{second} IS BEST FOR TUNING"
-    return ALIKE if all(one.alike for one in (before, after) if one) else NOTHING
+    return ALIKE if all(alike for _, alike in found) else NOTHING
+
+
+def _tables(pretraining: list[str], tuning: list[str], scores: np.ndarray) -> list[tuple[list[str], np.ndarray]]:
+    """The names and scores (S, K) of each kind of schedule, averaged over the other kind."""
+    return [(pretraining, scores.mean(2)), (tuning, scores.mean(1))]
 
 
 def _trial(
@@ -218,7 +226,7 @@ def _trial(
         scores = 0.8 + _noise(rng, 4, 2)
         scores[:, 2] += before
         scores[:, :, 1] += after
-        right += judge(list(PRETRAINING), list(TUNING), scores).verdict in wanted
+        right += verdict_of(list(PRETRAINING), list(TUNING), scores) in wanted
     return Trial(what, wanted, right, runs, least, {"planted": max(before, after)})
 
 
@@ -238,4 +246,4 @@ def _misled(rng: np.random.Generator, runs: int = 60) -> Trial:
     return Trial("the loss misleads: said so", ("below 0",), right, runs, 0.9)
 
 
-__all__: list[Any] = ["Agreement", "Judged", "SchedulesAudit", "judge"]
+__all__: list[Any] = ["Agreement", "Judged", "SchedulesAudit", "judge", "verdict_of"]
