@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import copy
 from collections.abc import Callable, Mapping
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, cast
 
 import numpy as np
 import torch
@@ -81,7 +81,7 @@ def prunable(backbone: Backbone) -> dict[str, nn.Parameter]:
     """The matrices of the linear maps inside a backbone's layers, by name. Raises `InputError` where there are none."""
     inside = {id(part) for block in list(backbone.blocks)[1:-1] for part in block.modules()}
     found = {
-        f"{name}.weight": part.weight
+        f"{name}.weight": cast(nn.Parameter, part.weight)
         for name, part in backbone.named_modules()
         if isinstance(part, nn.Linear) and id(part) in inside
     }

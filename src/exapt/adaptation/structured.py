@@ -10,11 +10,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 from torch import Tensor, nn
 
 from exapt.backbones.base import Backbone
+from exapt.backbones.layers import Layer
 from exapt.backbones.transformer import Transformer
 from exapt.batch import Batch, segment_sum
 from exapt.errors import InputError
@@ -75,7 +77,7 @@ def by_magnitude(backbone: Backbone) -> Importance:
     """The size of what a unit writes: ‖Wo_h · Wv_h‖ of a head, ‖w_in‖ · ‖w_gate‖ · ‖w_out‖ of a neuron."""
     network = _transformer(backbone)
     heads, neurons = [], []
-    for layer in network.stack.layers:
+    for layer in _layers(network):
         values = layer.attn.Wqkv.weight.chunk(3)[2].unflatten(0, (layer.attn.heads, -1))
         out = layer.attn.Wo.weight.unflatten(1, (layer.attn.heads, -1))
         heads.append(torch.einsum("dhk,hkw->hdw", out, values).flatten(1).norm(dim=1))
@@ -130,7 +132,7 @@ class _Caught:
 def _units(network: Transformer) -> Iterator[_Caught]:
     """While open, what comes into `Wo` of every attention and MLP is caught."""
     caught = _Caught(network.spec.shape.heads)
-    parts = [part for layer in network.stack.layers for part in (layer.attn.Wo, layer.mlp.Wo)]
+    parts = [part for layer in _layers(network) for part in (layer.attn.Wo, layer.mlp.Wo)]
     handles = [part.register_forward_pre_hook(caught.note) for part in parts]
     handles.append(network.stack.register_forward_pre_hook(caught.place))
     try:
@@ -180,6 +182,10 @@ def _layer(tensors: dict[str, Tensor], at: str, heads: Tensor, neurons: Tensor, 
         f"{at}mlp.Wi.weight": torch.cat([part[neurons] for part in both]),
         f"{at}mlp.Wo.weight": tensors[f"{at}mlp.Wo.weight"][:, neurons],
     }
+
+
+def _layers(network: Transformer) -> list[Layer]:
+    return cast(list[Layer], list(network.stack.layers))
 
 
 def _transformer(backbone: Backbone) -> Transformer:
