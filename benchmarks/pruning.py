@@ -3,8 +3,8 @@
     python benchmarks/pruning.py [--seeds 5] [--size tiny]
 
 Pre-trains on scikit-learn's digits, adapts with 320 labels, takes units out by their first-order importance on the
-training part, tunes all again on the same labels, and scores them on the same 400 test digits. Times are processor time of
-predicting all 1,797 digits, whole and small in turn, medians; the bar is a ratio above 1.25 in that run.
+training part, tunes all again on the same labels, and scores them on the same 400 test digits. Times are processor time
+of predicting all 1,797 digits, whole and small in turn, medians; the bar is a ratio of 1.25 or more in that run.
 """
 
 from __future__ import annotations
