@@ -293,3 +293,15 @@ def test_mistakes_are_refused(tmp_path: Path) -> None:
         shrink_folder(tmp_path / "nowhere", tmp_path / "out")
     with pytest.raises(InputError, match="head_width 6 is not a multiple of 4"):
         TransformerSpec.parse({"head_width": 6})
+
+
+def test_both_ways_of_attention_agree_with_fewer_heads() -> None:
+    start, _, data = classify()
+    small = shrink(network(start.domain), 3, 8)
+    batch, found = batch_of(start.domain, data), {}
+    for way in ("plain", "fused"):
+        small.stack.way = way  # type: ignore[assignment]
+        elements = small(batch).elements
+        slopes = torch.autograd.grad(elements.square().sum(), list(small.parameters()))
+        found[way] = [elements, *slopes]
+    assert all(torch.allclose(a, b, atol=1e-4) for a, b in zip(found["plain"], found["fused"], strict=True))

@@ -8,6 +8,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal
 
@@ -105,16 +106,16 @@ class PruningAudit(Audit):
             other = load_pretrained(folder, domain=subject.domain.spec.plain()["kind"])
             if other.domain.describe() != subject.domain.describe():
                 raise self.refuse(f"{folder} was made with another domain than this study's (tokenizer, picture size)")
-            starts[name] = lambda seed, backbone=other.backbone: backbone  # type: ignore[misc]
-        variants = Variants(subject) if self.decays else None
-        steps = {"steps": self.steps} if self.steps else {}
-        for decay in self.decays if variants else ():
-            starts[f"decay {decay:g}"] = lambda seed, decay=decay: (
-                variants.make(  # type: ignore[misc]
-                    seed, weight_decay=decay, **steps
-                ).backbone
-            )
+            starts[name] = partial(_same, other.backbone)
+        if self.decays:
+            make = partial(self._decayed, Variants(subject))
+            starts |= {f"decay {decay:g}": partial(make, decay) for decay in self.decays}
         return starts
+
+    def _decayed(self, variants: Variants, decay: float, seed: int) -> Backbone:
+        """The study's network pre-trained anew with another weight decay."""
+        steps = {"steps": self.steps} if self.steps else {}
+        return variants.make(seed, weight_decay=decay, **steps).backbone
 
     def _scores(self, subject: Subject, backbone: Backbone, seed: int) -> np.ndarray:
         """(1 + P,) scores on the test part: the whole network's, then at each sparsity."""
@@ -205,6 +206,11 @@ def pruned_at_once(fitted: Fitted, sparsity: float, scope: Scope = "global") -> 
     weights = prunable(small.tuning.backbone)
     apply_masks(weights, magnitude_masks(weights, sparsity, scope))
     return small
+
+
+def _same(backbone: Backbone, seed: int) -> Backbone:
+    """One checkpoint for every seed."""
+    return backbone
 
 
 def _checkpoint(subject: Subject, seed: int) -> Backbone:
