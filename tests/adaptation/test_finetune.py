@@ -224,3 +224,28 @@ def test_without_a_backbone_there_is_nothing_to_tune():
     for spec in (FinetuneSpec(), ProbeSpec()):
         with pytest.raises(InputError, match="needs a backbone"):
             fit(spec, Start(ProteinSpec(length=32).build()), task, train, valid, 0)
+
+
+def test_the_default_schedule_is_the_warmup_and_a_line_to_zero():
+    start, task, data = classify()
+    train, valid, test = halves(data)
+    written = {"kind": "linear", "warmup": 0.1}
+    plain, said = (
+        fit(FinetuneSpec.parse(QUICK | more), start, task, train, valid, 0) for more in ({}, {"schedule": written})
+    )
+    assert torch.equal(plain.outputs(test), said.outputs(test))
+    other = fit(FinetuneSpec.parse(QUICK | {"schedule": {"kind": "step", "warmup": 0}}), start, task, train, valid, 0)
+    assert not torch.equal(plain.outputs(test), other.outputs(test))
+
+
+@pytest.mark.parametrize(
+    ("keys", "words"),
+    [
+        ({"schedule": {"kind": "step"}, "warmup": 0.2}, "warmup does nothing beside schedule"),
+        ({"schedule": {"kind": "step", "warmup": 5}}, "schedule.warmup 5 counts steps"),
+        ({"schedule": {"kind": "stair"}}, "schedule.kind"),
+    ],
+)
+def test_a_schedule_that_makes_no_sense_is_a_mistake(keys, words):
+    with pytest.raises(InputError, match=words):
+        FinetuneSpec.parse(keys)

@@ -20,6 +20,7 @@ from exapt.adaptation.judging import loss_of, varied
 from exapt.adaptation.knn import targets
 from exapt.adaptation.l2sp import L2spAnchor
 from exapt.adaptation.lora import merge
+from exapt.adaptation.pruning import prunable, zero_share
 from exapt.adaptation.selection import Choice, choose
 from exapt.adaptation.tuning import Tuning, distances, layer_groups
 from exapt.domains.base import Dataset
@@ -118,7 +119,8 @@ class Attempts:
 
     def _begin(self) -> tuple[Tuning, dict[str, Any] | None]:
         """The start's network under a fresh head, or one that starts as a probe, with the probe's record."""
-        backbone = copy.deepcopy(self.start.network("finetune"))
+        given = self.start.network("finetune")
+        backbone = self.spec.prune.start(given) if self.spec.prune else copy.deepcopy(given)
         backbone.requires_grad_(True)
         if self.spec.lora is not None:
             self.spec.lora.insert(backbone, self.seed)
@@ -139,9 +141,11 @@ class Attempts:
         toward_zero = 0.0 if plan.alpha is not None else self.spec.weight_decay  # L2-SP decays to the start instead
         groups = layer_groups(tuning, plan.rate, self.spec.layer_decay, self.spec.weight_decay, toward_zero)
         model = Anchored(tuning, hold.terms) if hold.terms else tuning
-        options: dict[str, Any] = {"evaluate": evaluate, "progress": False, "groups": groups}
+        pruner = self.spec.prune.watcher(tuning.backbone, plan.steps) if self.spec.prune else None
+        options: dict[str, Any] = {"evaluate": pruner.judged(evaluate) if pruner else evaluate, "groups": groups}
+        watchers = [*hold.watchers, *([pruner] if pruner else [])]  # what an anchor pulls off zero is pruned again
         try:
-            done = run_loop(model, batches, spec, watchers=hold.watchers, **options)
+            done = run_loop(model, batches, spec, progress=False, watchers=watchers, **options)
         except DivergenceError as error:
             return replace(plan, steps=0, diverged=True, why=str(error))
         best = done.best or {}
@@ -192,4 +196,4 @@ class Attempts:
             "refit": False,
             "anchor": {spec.kind: anchor.facts() for spec, anchor in zip(self.spec.anchor, self.anchors, strict=True)},
             "not_held": running_statistics(self.initial.backbone) if self.anchors else [],
-        }
+        } | ({"zero_weights": zero_share(prunable(self.best.backbone))} if self.spec.prune and self.best else {})

@@ -15,6 +15,7 @@ from exapt.adaptation.fitted import Fitted, Saved, Start
 from exapt.adaptation.l2sp import L2spSpec
 from exapt.adaptation.lora import TIMES, LoraSpec
 from exapt.adaptation.probe import ProbeSpec
+from exapt.adaptation.pruning import PruneSpec
 from exapt.adaptation.tuning import Tuning
 from exapt.backbones.base import Backbone
 from exapt.domains.base import Dataset
@@ -63,6 +64,8 @@ class FinetuneSpec(Spec):
     """Examples a step."""
     warmup: float = Field(default=0.1, ge=0, lt=1)
     """Share of the steps over which the rate rises, before it falls linearly to 0."""
+    schedule: ScheduleSpec | None = None
+    """Another course of the rate; None: what `warmup` says."""
     weight_decay: float = Field(default=0.01, ge=0)
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     evaluations: PositiveInt = 20
@@ -71,11 +74,20 @@ class FinetuneSpec(Spec):
     """What picks weights and rate on validation; the loss breaks ties of the metric."""
     refit: bool = False
     """Train on training and validation together anew, at the chosen rate for the chosen number of steps."""
+    prune: PruneSpec | None = None
+    """Prune the network, at the start or while tuning; None: do not."""
 
     @model_validator(mode="after")
     def _steps_in_order(self) -> Self:
         if self.min_steps > self.max_steps:
             raise ValueError(f"min_steps {self.min_steps} is above max_steps {self.max_steps}; lower it too")
+        if self.schedule is not None and self.warmup != type(self).model_fields["warmup"].default:
+            raise ValueError("warmup does nothing beside schedule; write it as schedule.warmup")
+        if self.schedule is not None and self.schedule.warmup >= 1:
+            raise ValueError(
+                f"schedule.warmup {self.schedule.warmup:g} counts steps, which differ from fit to fit; "
+                "give a share below 1"
+            )
         return self
 
     @model_validator(mode="after")
@@ -87,6 +99,8 @@ class FinetuneSpec(Spec):
             raise ValueError(f"anchor {kinds[0]} holds the backbone, but with last: 0 it does not move; leave one out")
         if self.lora is None:
             return self
+        if self.prune is not None:
+            raise ValueError("lora's additions have no zeros, so nothing would stay pruned; leave lora or prune out")
         if self.last is not None:
             raise ValueError("lora leaves every matrix as it is, so last has nothing to choose; leave one of them out")
         held = [kind for kind in kinds if kind in ("l2sp", "ewc")]
@@ -118,7 +132,7 @@ class FinetuneSpec(Spec):
             steps=steps,
             batch=self.batch,
             lr=rate,
-            schedule=ScheduleSpec(kind="linear", warmup=self.warmup),
+            schedule=self.schedule or ScheduleSpec(kind="linear", warmup=self.warmup),
             weight_decay=self.weight_decay,
             precision=self.precision,
             holdout=0,

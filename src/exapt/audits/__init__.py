@@ -13,6 +13,8 @@ from exapt.audits.forgetting import ForgettingAudit
 from exapt.audits.invariance import InvarianceAudit
 from exapt.audits.prior import PriorAudit
 from exapt.audits.privacy import PrivacyAudit
+from exapt.audits.pruning import PruningAudit
+from exapt.audits.schedules import SchedulesAudit
 from exapt.audits.signal import SignalAudit
 from exapt.audits.transfer import TransferAudit
 
@@ -23,6 +25,8 @@ AuditSpec = Annotated[
     | InvarianceAudit
     | PriorAudit
     | PrivacyAudit
+    | PruningAudit
+    | SchedulesAudit
     | SignalAudit
     | TransferAudit,
     Field(discriminator="kind"),
@@ -44,6 +48,8 @@ __all__ = [
     "InvarianceAudit",
     "PriorAudit",
     "PrivacyAudit",
+    "PruningAudit",
+    "SchedulesAudit",
     "SignalAudit",
     "Subject",
     "TransferAudit",

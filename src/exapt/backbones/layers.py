@@ -20,11 +20,11 @@ EPS = 1e-5
 class Attention(nn.Module):
     """Self-attention within each example."""
 
-    def __init__(self, width: int, heads: int, dropout: float) -> None:
+    def __init__(self, width: int, heads: int, head: int, dropout: float) -> None:
         super().__init__()
         self.heads = heads
-        self.Wqkv = nn.Linear(width, 3 * width, bias=False)
-        self.Wo = nn.Linear(width, width, bias=False)
+        self.Wqkv = nn.Linear(width, 3 * heads * head, bias=False)
+        self.Wo = nn.Linear(heads * head, width, bias=False)
         self.drop = nn.Dropout(dropout)
 
     def forward(self, elements: Tensor, layout: Layout, seen: View) -> Tensor:
@@ -48,10 +48,10 @@ class Mlp(nn.Module):
 class Layer(nn.Module):
     """One pre-norm block. The first of a stack has no attention norm: what it is given is normal already."""
 
-    def __init__(self, width: int, heads: int, hidden: int, dropout: float, first: bool) -> None:
+    def __init__(self, width: int, heads: int, hidden: int, dropout: float, first: bool, head: int) -> None:
         super().__init__()
         self.attn_norm = nn.Identity() if first else nn.LayerNorm(width, EPS, bias=False)
-        self.attn = Attention(width, heads, dropout)
+        self.attn = Attention(width, heads, head, dropout)
         self.mlp_norm = nn.LayerNorm(width, EPS, bias=False)
         self.mlp = Mlp(width, hidden, dropout)
 
@@ -66,11 +66,19 @@ class Stack(nn.Module):
     way: Way | None = None
     """How to compute attention; None chooses. Set it to "plain" for second derivatives or `torch.func` in bfloat16."""
 
-    def __init__(self, width: int, heads: int, hidden: int, rules: Sequence[Rule], dropout: float = 0.0) -> None:
+    def __init__(
+        self,
+        width: int,
+        heads: int,
+        hidden: int,
+        rules: Sequence[Rule],
+        dropout: float = 0.0,
+        head: int | None = None,
+    ) -> None:
         super().__init__()
         self.rules = tuple(rules)
-        self.head = width // heads
-        self.layers = nn.ModuleList(Layer(width, heads, hidden, dropout, i == 0) for i in range(len(rules)))
+        self.head = head or width // heads
+        self.layers = nn.ModuleList(Layer(width, heads, hidden, dropout, i == 0, self.head) for i in range(len(rules)))
         self.final_norm = nn.LayerNorm(width, EPS, bias=False)
 
     def forward(self, elements: Tensor, offsets: Tensor, positions: Tensor | None = None) -> Tensor:

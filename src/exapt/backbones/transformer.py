@@ -54,6 +54,8 @@ class TransformerSpec(Spec):
     """Attention heads; None: the size's, or one for each 64 features of another width."""
     hidden: PositiveInt | None = None
     """Width inside the MLP; None: 1.5 times the width."""
+    head_width: PositiveInt | None = None
+    """Features of one head; None: width / heads. A network some of whose heads were removed keeps theirs."""
     causal: bool = False
     """Whether an element sees only itself and those before it."""
     local: int = Field(default=0, ge=0)
@@ -80,10 +82,17 @@ class TransformerSpec(Spec):
         hidden = self.hidden or (size.hidden if width == size.width else width * 3 // 2)
         return Shape(width, self.depth or size.depth, heads, hidden)
 
+    @property
+    def head(self) -> int:
+        """Features of one head."""
+        return self.head_width or self.shape.width // self.shape.heads
+
     @model_validator(mode="after")
     def _heads_divide(self) -> Self:
         width, _, heads, _ = self.shape
-        if width % (4 * heads):
+        if self.head_width is not None and self.head_width % 4:
+            raise ValueError(f"head_width {self.head_width} is not a multiple of 4; choose one that is")
+        if self.head_width is None and width % (4 * heads):
             raise ValueError(
                 f"width {width} is not a multiple of 4 × {heads} heads; choose width or heads so that it is"
             )
@@ -121,7 +130,7 @@ class Transformer(Backbone):
         width, _, heads, hidden = spec.shape
         self.width = width
         self.embed = _embed(inputs, width, spec.dropout)
-        self.stack = Stack(width, heads, hidden, spec.rules(inputs.kind == "pictures"), spec.dropout)
+        self.stack = Stack(width, heads, hidden, spec.rules(inputs.kind == "pictures"), spec.dropout, spec.head)
 
     @property
     def embedding(self) -> nn.Embedding | None:

@@ -97,7 +97,8 @@ def import_huggingface(folder: str | Path) -> Imported:
 def _config(backbone: Transformer, whole: bool) -> dict[str, Any]:
     """config.json, in the words of transformers ≥ 5 with those of older versions beside them."""
     spec, inputs = backbone.spec, backbone.inputs
-    width, depth, heads, hidden = spec.shape
+    width, depth, _, hidden = spec.shape
+    heads = _heads(spec)
     kind, window = DECODER if spec.causal else ENCODER, spec.local or WINDOW
     kinds = ["sliding_attention" if rule.reach is not None else "full_attention" for rule in spec.rules()]
     special = inputs.special
@@ -133,15 +134,35 @@ def _config(backbone: Transformer, whole: bool) -> dict[str, Any]:
     return described | ({"sliding_window": window // 2} if spec.causal else {})
 
 
+def _heads(spec: TransformerSpec) -> int:
+    """How many heads their classes, which know no head_width, would take for this width; never fewer than ours."""
+    width, _, heads, _ = spec.shape
+    if width % spec.head or width // spec.head < heads:
+        raise InputError(
+            f"export: {heads} heads of {spec.head} features do not divide a width of {width}, as Hugging Face's "
+            "ModernBERT needs; valid: a head_width that divides the width"
+        )
+    return width // spec.head
+
+
+def _with_heads(name: str, tensor: Tensor, missing: int) -> Tensor:
+    """An attention matrix with heads of zeros in the place of those removed: the outputs stay the same."""
+    if name.endswith("attn.Wqkv.weight"):
+        return torch.cat([nn.functional.pad(part, (0, 0, 0, missing)) for part in tensor.chunk(3)])
+    return nn.functional.pad(tensor, (0, missing)) if name.endswith("attn.Wo.weight") else tensor
+
+
 def _outward(backbone: Transformer, objective: nn.Module | None) -> dict[str, Tensor]:
     """Our weights under their names."""
     tensors: dict[str, Tensor] = {}
+    missing = (_heads(backbone.spec) - backbone.spec.shape.heads) * backbone.spec.head
     for name, tensor in backbone.state_dict().items():
         theirs = name.removeprefix("stack.").replace("embed.tokens", "embeddings.tok_embeddings")
         theirs = theirs.replace("embed.norm", "embeddings.norm")
-        parts = {theirs: tensor}
+        whole = _with_heads(name, tensor, missing) if missing else tensor
+        parts = {theirs: whole}
         if backbone.causal and "Wqkv" in theirs:
-            parts = {theirs.replace("Wqkv", f"{q}_proj"): t for q, t in zip("qkv", tensor.chunk(3), strict=True)}
+            parts = {theirs.replace("Wqkv", f"{q}_proj"): t for q, t in zip("qkv", whole.chunk(3), strict=True)}
         tensors |= {f"model.{k}" if objective is not None else k: v for k, v in parts.items()}
     if objective is not None:
         head = HEADS[DECODER if backbone.causal else ENCODER]

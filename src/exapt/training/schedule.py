@@ -28,7 +28,7 @@ class ScheduleSpec(Spec):
     final: float | None = Field(default=None, ge=0, lt=1)
     """Where the factor ends. None: 0.01 for `exponential`, 0 for the others."""
     decay: float = Field(default=0.2, gt=0, le=1)
-    """`wsd`: the share of all steps that decay."""
+    """`wsd`: the share of all steps that cool down, at the end; a warm-up in steps comes first."""
     milestones: Annotated[list[Annotated[float, Field(gt=0, lt=1)]], Field(min_length=1)] = [0.5, 0.75]
     """`step`: the shares of the run at which the factor is multiplied by `gamma`."""
     gamma: float = Field(default=0.1, gt=0, lt=1)
@@ -42,6 +42,12 @@ class ScheduleSpec(Spec):
                 raise ValueError(f"{key} does nothing when kind is '{self.kind}'; it belongs to {', '.join(kinds)}")
         if self.kind == "exponential" and self.final == 0:
             raise ValueError("an exponential decay never reaches final = 0; choose a value such as 0.01")
+        if self.kind == "wsd" and self.warmup < 1 < self.warmup + self.decay - 1e-9:
+            raise ValueError(
+                f"warmup {self.warmup:g} and decay {self.decay:g} together are more than the whole run; lower one"
+            )
+        if self.milestones != sorted(set(self.milestones)):
+            raise ValueError(f"milestones must rise (found {self.milestones})")
         return self
 
     def warmup_steps(self, total: int) -> int:
@@ -74,7 +80,7 @@ def factor(spec: ScheduleSpec, step: int, total: int) -> float:
 
 def _wsd(spec: ScheduleSpec, step: int, total: int) -> float:
     """1, then final + (1 − final)(1 − √u) with u the share of the decay already walked."""
-    length = max(1, round(spec.decay * total))
+    length = min(max(1, round(spec.decay * total)), total - spec.warmup_steps(total))
     walked = max(0, step - 1 - (total - length)) / length
     return _final(spec) + (1 - _final(spec)) * (1 - math.sqrt(walked))
 

@@ -85,6 +85,11 @@ class TrainingSpec(Spec):
             raise ValueError(
                 f"give either batch (examples) or batch_elements (found {self.batch} and {self.batch_elements})"
             )
+        if self.steps is not None and 1 <= self.steps <= self.schedule.warmup:
+            raise ValueError(
+                f"schedule.warmup {self.schedule.warmup:g} leaves none of the {self.steps} steps at the full rate; "
+                "lower it, or give a share below 1"
+            )
         if not all(0 <= beta < 1 for beta in self.betas):
             raise ValueError(f"betas must lie in [0, 1) (found {list(self.betas)})")
         return self
