@@ -106,7 +106,8 @@ class Attempts:
         """The record and the network that the fit ends with, plain matrices again where LoRA was added to them."""
         record, tuning = self._settled()
         merge(tuning.backbone)
-        return record | {"distance": distances(tuning.backbone, self.start.network("finetune"))}, tuning
+        began = self.initial.backbone if self.spec.prune else self.start.network("finetune")
+        return record | {"distance": distances(tuning.backbone, began)}, tuning
 
     def _settled(self) -> tuple[dict[str, Any], Tuning]:
         chosen = self.tried[self.choice.place]
