@@ -46,7 +46,7 @@ class Stopping:
             self.looks += 1
             evidence = worse(self.best_items - testing, self.margin)
             self.fortune += evidence / (self.looks * (self.looks + 1))  # these weights sum to 1
-        best = float(choosing.mean()) > self.best_chosen
+        best = float(choosing.mean()) >= self.best_chosen  # of equals the later: it costs the target nothing
         if best:
             self.best_step, self.best_chosen, self.best_items = step, float(choosing.mean()), testing.copy()
         said = {"step": step, "choosing": float(choosing.mean()), "testing": float(testing.mean())}

@@ -102,7 +102,7 @@ def _walk(run: Run, spec: TrainingSpec, evaluate: Evaluate | None, bar: Bar) -> 
             text = run.note()
         if evaluate and (step % evaluate_every == 0 or end):
             text = run.evaluate(evaluate)
-            run.ended = run.why_stop()
+        run.ended = run.why_stop()
         if step % checkpoint_every == 0 or end or run.ended:
             run.save()
         bar.update(step, text)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,9 +24,12 @@ from exapt.training.pretrained import FILE, Pretrained, load_pretrained, save_pr
 from exapt.training.seeds import derive
 from exapt.training.spec import TrainingSpec
 from exapt.training.trainable import Pretraining
+from exapt.training.watcher import Watcher
 from exapt.training.weights import load_into, room_for, tensors_of
 
-OWN = {FILE, IDENTITY, "domain", "checkpoints", "metrics.jsonl", "tensorboard", "cache"}
+Watching = Callable[[Pretraining, Domain], Sequence[Watcher]]
+"""What watches a run, made once its model and its domain are known."""
+OWN = {FILE, IDENTITY, "domain", "checkpoints", "metrics.jsonl", "tensorboard", "cache", "watch"}
 OWN |= {"backbone.safetensors", "objective.safetensors"}
 """What a run's folder may hold."""
 
@@ -43,12 +46,14 @@ def pretrain(
     *,
     cache: Path | None = None,
     select: Callable[[Domain, Dataset], Dataset] | None = None,
+    watchers: Watching = lambda _model, _domain: (),
 ) -> Pretrained:
     """Pre-train on a corpus and write the artifact, its checkpoints and its metrics into `folder`.
 
     A finished run of the same specs and data is loaded; an interrupted one goes on where it stood; another one is
     refused with the first key that differs (`resume=False` discards it). What is returned was read back from disk.
-    `select` may leave examples of the corpus out, such as those of a test part.
+    `select` may leave examples of the corpus out, such as those of a test part. `watchers` look over the run; what they
+    return when it is over stands in the record under `watched`.
     """
     folder, here = Path(folder), launch(training.device, training.parallel)
     specs: dict[str, Spec] = {"domain": domain, "backbone": backbone, "objective": objective}
@@ -67,13 +72,23 @@ def pretrain(
     parts = hold_out(dataset, field, training.holdout, training.seed)
     model = _model(field, backbone, objective, training.seed)
     batches, evaluate = _feeding(model, field, *parts, training, here)
+    watching = watchers(model, field)
     done = train(
-        model, batches, training, evaluate=evaluate, folder=folder, resume=resume, progress=progress, identity=identity
+        model,
+        batches,
+        training,
+        evaluate=evaluate,
+        folder=folder,
+        resume=resume,
+        progress=progress,
+        identity=identity,
+        watchers=watching,
     )
+    watched = {watcher.name: found for watcher in watching if (found := watcher.finish())}
     model = _whole(model, field, backbone, objective, here)
     if here.main:
         facts = {"corpus": _plain(corpus), "data": _facts(dataset, *parts)}
-        record = facts | _record(done, training, here, model)
+        record = facts | _record(done, training, here, model) | ({"watched": watched} if watched else {})
         # A backbone built from a hub's folder describes itself anew, so that the artifact needs that folder no more.
         save_pretrained(folder, field, model.backbone, model.objective, record, specs={"objective": objective})
     here.wait()

@@ -32,6 +32,10 @@ class Watcher:
         """A few words on why the run should end now; empty to go on."""
         return ""
 
+    def finish(self) -> dict[str, Any]:
+        """After the run, which holds its final weights: may put others in; returns facts for the artifact's record."""
+        return {}
+
     def state(self) -> dict[str, Any]:
         """Plain data that `restore` goes on from."""
         return {}
