@@ -38,8 +38,9 @@ def answers(rng: np.random.Generator, shift: np.ndarray, seeds: int = SEEDS) -> 
     An item is right with a chance of its own around 0.75, plus its shift in the treatment arm.
     """
     difficulty = rng.beta(3, 1, len(shift))
-    room = np.where(shift > 0, 1 - difficulty, difficulty)
-    moved = shift * room / max(float(room.mean()), 1e-9)  # a gain comes where there is room for it
+    gains = shift > 0
+    room = np.where(gains, (1 - difficulty) / 0.25, difficulty / 0.75)  # a gain comes where there is room for it
+    moved = shift * room
     luck = rng.normal(0, 0.01, (2, seeds, 1))
     chances = np.clip(np.stack([difficulty + moved + luck[0], difficulty + luck[1]]), 0, 1)
     drawn = (rng.random(chances.shape) < chances).astype(float)
