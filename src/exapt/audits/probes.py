@@ -102,7 +102,7 @@ class ProbesAudit(Audit):
     def self_test(cls, seed: int = 0) -> list[Trial]:
         """A factor planted in 3 of 64 dimensions, one spread by a rotation, and shuffled labels."""
         audit = cls(rank="difference")
-        return planted_trials(lambda examined: audit.judge(examined), seed)
+        return planted_trials(audit.judge, seed)
 
     def _details(
         self, examined: Mapping[str, Mapping[str, Examined]], judged: Mapping[str, Judgement], confidence: float
