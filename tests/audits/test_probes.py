@@ -41,7 +41,9 @@ def test_the_finding_on_a_study(two_factors):
     assert found.effect == pytest.approx(facts["label"]["over random"][0])
     ours, floor = (facts["label"][what]["balanced accuracy"]["mean"] for what in ("pretrained", "random"))
     assert found.effect == pytest.approx(ours - floor)
-    assert set(found.details["dci"]) == {f"{w}, {f}" for w in ("pretrained", "random", "raw") for f in ("trees", "lasso")}
+    assert set(found.details["dci"]) == {
+        f"{w}, {f}" for w in ("pretrained", "random", "raw") for f in ("trees", "lasso")
+    }
     assert len(found.listings[0].rows) == 6 and len(found.plots) == 2
     assert found.plain() == audit.run(two_factors).plain()  # every draw has its seed
 
@@ -102,7 +104,6 @@ def test_a_floor_that_is_as_good_takes_the_verdict_away():
     assert judge_factor(each, test_to_train=1 / 3).verdict == "NO BETTER THAN RANDOM"
     against_noise = {"pretrained": each["pretrained"], "random": each["noise"]}
     assert judge_factor(against_noise, test_to_train=1 / 3).verdict == "ENCODED SPARSELY"
-
 
 
 def test_planted_factors_are_judged_right():

@@ -13,9 +13,7 @@ from exapt.audits.transfer import TransferAudit
 AuditSpec = Annotated[TransferAudit | ProbesAudit, Field(discriminator="kind")]
 """Any audit, told apart by `kind`."""
 
-AUDITS: dict[str, type[Audit]] = {
-    audit.model_fields["kind"].default: audit for audit in (TransferAudit, ProbesAudit)
-}
+AUDITS: dict[str, type[Audit]] = {audit.model_fields["kind"].default: audit for audit in (TransferAudit, ProbesAudit)}
 """Every audit by its kind."""
 
 __all__ = ["AUDITS", "Audit", "AuditSpec", "ProbesAudit", "Subject", "Trial", "TransferAudit"]

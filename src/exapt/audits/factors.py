@@ -65,9 +65,7 @@ def gather(
     return Gathered(examples, factors, pairs, features, types, notes)
 
 
-def known_factors(
-    subject: Subject, examples: Dataset, names: Sequence[str], notes: list[str]
-) -> dict[str, np.ndarray]:
+def known_factors(subject: Subject, examples: Dataset, names: Sequence[str], notes: list[str]) -> dict[str, np.ndarray]:
     """The task's labels, then the columns named, as class numbers; classes too rare to ask for are left out."""
     found = task_factors(subject, examples)
     found |= {name: as_classes(examples.column(name)) for name in names}

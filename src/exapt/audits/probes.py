@@ -191,7 +191,9 @@ def _caveats(found: Gathered, judged: Mapping[str, Judgement], clusters: int) ->
     for name, one in judged.items():
         if one.over_raw is not None and one.over_raw[1] <= 0:
             more = "more" if one.over_raw[2] < 0 else "as much"
-            said.append(f"Raw inputs tell {more} of '{name}' than the pre-trained features ({-100 * one.over_raw[0]:+.1f} points).")
+            said.append(
+                f"Raw inputs tell {more} of '{name}' than the pre-trained features ({-100 * one.over_raw[0]:+.1f} points)."
+            )
     return said + found.notes
 
 

@@ -125,7 +125,9 @@ def paired_items(
         np.mean([subject.items(cells[treatment][s, b]) - subject.items(cells[control][s, b]) for b in budgets[s]], 0)
         for s in seeds
     ]
-    diverged = {arm: sum(bool(r.get("fit", {}).get("diverged")) for r in found.values()) for arm, found in cells.items()}
+    diverged = {
+        arm: sum(bool(r.get("fit", {}).get("diverged")) for r in found.values()) for arm, found in cells.items()
+    }
     return np.stack(rows), diverged
 
 
@@ -171,9 +173,7 @@ def _by_column(test: Dataset, name: str) -> dict[str, np.ndarray]:
     return {value: values == value for value in sorted(set(values.tolist()))}
 
 
-def _sentence(
-    overall: Comparison, fresh: TwoWay, harmed: Sequence[str], parts: int, audit: TransferAudit
-) -> str:
+def _sentence(overall: Comparison, fresh: TwoWay, harmed: Sequence[str], parts: int, audit: TransferAudit) -> str:
     mean, low, high = (100 * v for v in (overall.mean, overall.low, overall.high))
     interval = (
         f"90 % interval {low:.1f} to {high:.1f} over {overall.n} seeds, "
@@ -215,7 +215,15 @@ def _plot(each: Mapping[str, TwoWay], by: str) -> Plot:
 def _listing(each: Mapping[str, TwoWay], by: str) -> Listing:
     adjusted = holm([c.p_less for c in each.values()])
     rows = [
-        [name, c.items, 100 * c.mean, f"{100 * c.low:.1f} to {100 * c.high:.1f}", 100 * c.se_seeds, 100 * c.se_items, float(p)]
+        [
+            name,
+            c.items,
+            100 * c.mean,
+            f"{100 * c.low:.1f} to {100 * c.high:.1f}",
+            100 * c.se_seeds,
+            100 * c.se_items,
+            float(p),
+        ]
         for (name, c), p in zip(each.items(), adjusted, strict=True)
     ]
     head = [by, "test examples", "difference, points", "90 % interval", "± by seeds", "± by examples"]

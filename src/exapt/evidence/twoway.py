@@ -59,4 +59,6 @@ def two_way(differences: np.ndarray, confidence: float = 0.9) -> TwoWay:
     df = max(size**2 / spread, 1.0)
     half = float(stats.t.ppf((1 + confidence) / 2, df)) * se
     parts = [float(np.sqrt(value / (seeds * items))) for value in (by_seed, by_item)]
-    return TwoWay(mean, mean - half, mean + half, float(stats.t.cdf(mean / se, df)), se, parts[0], parts[1], seeds, items)
+    return TwoWay(
+        mean, mean - half, mean + half, float(stats.t.cdf(mean / se, df)), se, parts[0], parts[1], seeds, items
+    )

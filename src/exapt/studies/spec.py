@@ -104,7 +104,9 @@ class StudySpec(Spec):
         if self.watch and self.corpus is None:
             raise ValueError("watch looks over pre-training, and a checkpoint is given: set watch to null")
         if self.watch and self.watch.every is None and self.pretrain.holdout == 0:
-            raise ValueError("watch looks at every evaluation, and pretrain.holdout is 0: set watch.every to some steps")
+            raise ValueError(
+                "watch looks at every evaluation, and pretrain.holdout is 0: set watch.every to some steps"
+            )
         if self.seeds < 2:
             raise ValueError("with 1 seed no interval exists and nothing can be concluded; use at least 2, better 5")
         if len(set(self.budgets)) < len(self.budgets):

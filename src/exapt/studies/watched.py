@@ -64,7 +64,9 @@ class StudyWatcher(TargetWatcher):
             start = Start(self.domain, copy.deepcopy(self.model.backbone))
             fitted = self.adapt.fit(start, task, train, valid, seed=s)
             truth = task.truth(confirm)
-            scores.append(task.chance(truth) if fitted.record["diverged"] else task.metric(fitted.predict(confirm), truth))
+            scores.append(
+                task.chance(truth) if fitted.record["diverged"] else task.metric(fitted.predict(confirm), truth)
+            )
         return scores
 
 

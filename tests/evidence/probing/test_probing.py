@@ -51,7 +51,9 @@ def test_the_probe_is_scikit_learns(digits):
     theirs = LogisticRegression(max_iter=5000, tol=1e-7).fit(scale.transform(x[train]), y[train])
     [ours] = fit_linear(x, y, [train])
     assert np.abs(chances(ours, x[test]) - theirs.predict_proba(scale.transform(x[test]))).max() < 0.03
-    assert score_linear(x, y, [(train, test)])[0] == pytest.approx(theirs.score(scale.transform(x[test]), y[test]), abs=0.005)
+    assert score_linear(x, y, [(train, test)])[0] == pytest.approx(
+        theirs.score(scale.transform(x[test]), y[test]), abs=0.005
+    )
 
 
 def test_balanced_weights_are_scikit_learns(planted):

@@ -56,10 +56,7 @@ def sparse_curve(
     sizes = tuple(sorted({min(k, width) for k in sizes or doubling(width)} | {width}))
     orders = np.stack([rank(features[train], factor[train], by) for train, _ in splits])
     scores = [
-        [
-            float(score_linear(features[:, order[:k]], factor, [split], balanced=True, measure=measure)[0])
-            for k in sizes
-        ]
+        [float(score_linear(features[:, order[:k]], factor, [split], balanced=True, measure=measure)[0]) for k in sizes]
         for order, split in zip(orders, splits, strict=True)
     ]
     return SparseCurve(sizes, np.array(scores), orders)
