@@ -32,7 +32,6 @@ def pictures(path, seed=0):
     patterns = rng.integers(0, 200, (KINDS, 4, 4))
     x = 0.7 * patterns[label] + rng.integers(0, 60, (COUNT, 4, 4)) + 40 * camera[:, None, None]
     names = np.array(["one", "two", "three"])
-    # Each example a group of its own, named by its camera, would be a split that cannot be: the column stands as `split`.
     np.savez(path, x=x.astype(np.uint8), label=names[label], camera=np.array(["a", "b"])[camera])
     return path
 

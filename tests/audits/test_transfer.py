@@ -22,7 +22,7 @@ def study(tmp_path_factory):
 
 
 def planted(folder, found, wrong, rng):
-    """The study with item files in which pre-training answers all but the class `wrong` right, scratch three of four."""
+    """The study with item files in which pre-training answers right but for the class `wrong`, scratch three of four."""
     truth = found.task.truth(found.labelled.subset(found.test))
     for record in found.fits:
         right = rng.random(len(truth)) < 0.75
@@ -37,7 +37,7 @@ def test_a_class_that_loses_is_named_through_the_fits_on_disk(study):
     planted(folder, found, wrong=1, rng=np.random.default_rng(0))
     finding = TransferAudit().run(found)
     names = list(found.task.counts(found.labelled))
-    assert finding.verdict == "HARMS SOME" or finding.verdict == "HARMS"
+    assert finding.verdict in {"HARMS SOME", "HARMS"}
     assert finding.details["harmed"] == [names[1]] and f"class {names[1]} lost" in finding.sentence
     assert finding.level == "bad" and finding.n == 3
     assert [row[0] for row in finding.listings[0].rows] == names
@@ -55,19 +55,19 @@ def test_parts_by_a_column(study):
     finding = TransferAudit(by="half").run(marked)
     assert list(finding.details["parts"]) == ["even", "odd"]
     assert sum(finding.details["sizes"].values()) == len(found.test)
-    with pytest.raises(InputError, match="audit transfer: by: .*no column 'colour' was read; there are: label"):
+    with pytest.raises(InputError, match=r"audit transfer: by: .*no column 'colour' was read; there are: label"):
         TransferAudit(by="colour").run(found)
 
 
 def test_small_parts_are_said_and_not_judged(study):
-    folder, found = study
+    _folder, found = study
     finding = TransferAudit(least=17).run(found)
     assert finding.details["parts"] == {} and finding.plots == []
     assert any("Too few test examples to judge: " in caveat for caveat in finding.caveats)
 
 
 def test_only_cells_of_both_arms_are_paired(study):
-    folder, found = study
+    _folder, found = study
     items = {("pretrained", 0, 8): [1.0, 0.0], ("pretrained", 0, 16): [1.0, 1.0], ("pretrained", 1, 8): [0.0, 0.0]}
     items |= {("scratch", 0, 8): [0.0, 0.0], ("scratch", 1, 8): [1.0, 0.0]}
     fits = [{"arm": a, "seed": s, "budget": b, "fit": {"diverged": s == 1}} for a, s, b in items]

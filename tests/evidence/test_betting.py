@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from exapt.errors import InputError
-from exapt.evidence.betting import bet, confidence_sequence, log_fortune, spent
+from exapt.evidence.betting import bet, confidence_sequence, log_fortune
 
 
 def naive_fortune(differences, over=0.0):
@@ -77,10 +77,6 @@ def test_the_sequence_of_intervals_holds_at_all_times_together():
         assert (np.diff(low) >= 0).all() and (np.diff(high) <= 0).all()
     assert missed <= 60 * 0.1 + 2 * np.sqrt(60 * 0.1 * 0.9)
     assert low[-1] > -0.3 and high[-1] < 0.5
-
-
-def test_the_shares_of_alpha_sum_to_it():
-    assert sum(spent(0.05, look) for look in range(1, 20_000)) == pytest.approx(0.05, rel=1e-3)
 
 
 @pytest.mark.parametrize(

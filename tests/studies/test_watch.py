@@ -73,7 +73,7 @@ def test_parts_share_nothing_with_each_other_or_the_test(watched):
     fewer = Parts.of(WatchSpec(**WATCH, most=90), data.examples, data.split.pool, data.task, 16, seed=0)
     assert 86 <= sum(fewer.sizes().values()) <= 92
     with pytest.raises(
-        InputError, match="watch divides the pool of 128 into four parts, and needs 20 .* and 64 to fit"
+        InputError, match=r"watch divides the pool of 128 into four parts, and needs 20 .* and 64 to fit"
     ):
         Parts.of(WatchSpec(**WATCH), data.examples, data.split.pool, data.task, 64, seed=0)
 

@@ -46,7 +46,7 @@ class Gathered:
 def gather(
     subject: Subject, names: Sequence[str], *, most: int, splits: int, networks: int, pooling: Pooling, clusters: int
 ) -> Gathered:
-    """Everything from the pool; the test part is not looked at. Raises `InputError` for factors that cannot be asked."""
+    """Everything from the pool, not the test part. Raises `InputError` for factors that cannot be asked for."""
     places = np.sort(np.concatenate(_draw(subject, subject.pool, min(most, len(subject.pool)), 0)))
     examples = subject.labelled.subset(places)
     notes: list[str] = []

@@ -42,7 +42,7 @@ def planted_trials(judge: Judge, seed: int = 0, runs: int = RUNS, by: Ranking = 
 
 
 def _plant(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Features (n, 64) with four classes: one at the middle, one along each of three dimensions, the factor, and a floor without it."""
+    """Features (n, 64) with one class in the middle and one along each of three dimensions; the classes; a floor."""
     factor = rng.integers(0, CLASSES, COUNT)
     features = rng.normal(size=(COUNT, WIDTH))
     corners = np.vstack([np.zeros(3), np.eye(3)])  # one corner each: no two of the dimensions tell all four

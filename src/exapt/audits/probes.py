@@ -190,10 +190,9 @@ def _caveats(found: Gathered, judged: Mapping[str, Judgement], clusters: int) ->
     ]
     for name, one in judged.items():
         if one.over_raw is not None and one.over_raw[1] <= 0:
-            more = "more" if one.over_raw[2] < 0 else "as much"
-            said.append(
-                f"Raw inputs tell {more} of '{name}' than the pre-trained features ({-100 * one.over_raw[0]:+.1f} points)."
-            )
+            more = "more than" if one.over_raw[2] < 0 else "as much as"
+            points = -100 * one.over_raw[0]
+            said.append(f"Of '{name}', raw inputs tell {more} the pre-trained features ({points:+.1f} points).")
     return said + found.notes
 
 

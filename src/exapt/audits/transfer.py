@@ -100,8 +100,8 @@ def paired_items(
 ) -> tuple[np.ndarray, dict[str, int]]:
     """(seeds, items) differences of item scores, means over budgets, and how many fits of each arm diverged.
 
-    Only cells (seed, budget) that both arms have are paired. A diverged fit keeps its wrong answers. Raises `InputError`
-    where there are no fits, or where seeds have unlike budgets.
+    Only cells (seed, budget) that both arms have are paired, and a diverged fit keeps its wrong answers. Raises
+    `InputError` where there are no fits, or where seeds have unlike budgets.
     """
     if not subject.fits or subject.items is None:
         raise TransferAudit().refuse("needs a study's fits; run `exapt run` first and give its folder")

@@ -77,11 +77,6 @@ def confidence_sequence(differences: np.ndarray, alpha: float = 0.05, step: floa
     return np.maximum(low, -1.0), np.minimum(high, 1.0)
 
 
-def spent(alpha: float, look: int) -> float:
-    """The share of α for the `look`-th hypothesis (from 1) of a sequence without end: α · 6 / (π² look²), summing to α."""
-    return alpha * 6 / (np.pi * look) ** 2
-
-
 def _before(values: np.ndarray) -> np.ndarray:
     """Sums of all earlier values along the last axis: what a stake may know."""
     return np.cumsum(values, axis=-1) - values

@@ -46,7 +46,7 @@ class Stopping:
             self.looks += 1
             evidence = worse(self.best_items - testing, self.margin)
             self.fortune += evidence / (self.looks * (self.looks + 1))  # these weights sum to 1
-        best = float(choosing.mean()) >= self.best_chosen  # of equals the later: it costs the target nothing
+        best = float(choosing.mean()) >= self.best_chosen  # of equals the later
         if best:
             self.best_step, self.best_chosen, self.best_items = step, float(choosing.mean()), testing.copy()
         said = {"step": step, "choosing": float(choosing.mean()), "testing": float(testing.mean())}
@@ -65,7 +65,7 @@ class Stopping:
 
 
 def worse(differences: np.ndarray, margin: float, orders: int = ORDERS) -> float:
-    """An e-value against 'the mean of differences (n,) in [−1, 1] is at most the margin': its mean is then at most 1."""
+    """An e-value against a mean of differences (n,) in [−1, 1] of the margin at most: its own mean is then at most 1."""
     rng = np.random.default_rng(len(differences))
     shuffled = np.stack([rng.permutation(differences) for _ in range(orders)])
     last = log_fortune(shuffled, margin)[:, -1]

@@ -94,9 +94,9 @@ def watched_sentences(records: Sequence[Mapping[str, Any]]) -> list[str]:
         end = f"stopped at step {facts['last']}" if facts["stopped"] else f"ended at step {facts['last']}"
         kept, first = facts["confirmed"]["kept over last"], facts["confirmed"]["kept over the start"]
         said.append(
-            f"{name} was watched by the target and {end}; the weights of step {facts['kept']} were kept: {_points(kept)} "
-            f"over the last and {_points(first)} over the start, by probes on {kept['n']} labelled examples of the pool "
-            "that decided nothing."
+            f"{name} was watched by the target and {end}; the weights of step {facts['kept']} were kept: "
+            f"{_points(kept)} over the last and {_points(first)} over the start, by probes on {kept['n']} labelled "
+            "examples of the pool that decided nothing."
         )
     if records:
         used = sum(records[0]["labels"].values())

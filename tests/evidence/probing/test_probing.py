@@ -267,7 +267,7 @@ def test_codes_with_known_disentanglement(code, family, d, c, i):
 
 def test_intervals_of_splits_that_share_rows():
     values = np.array([0.80, 0.82, 0.84])
-    mean, low, high = interval(values, 0.9, 0.0)
+    mean, _low, high = interval(values, 0.9, 0.0)
     assert (mean, high - mean) == pytest.approx((0.82, 2.919986 * 0.02 / np.sqrt(3)), rel=1e-5)
     wider = interval(values, 0.9, 1 / 3)
     assert (wider[2] - mean) / (high - mean) == pytest.approx(np.sqrt(2))

@@ -77,8 +77,9 @@ def examine(
 ) -> Examined:
     """Sparse curve, selectivity and code of a factor (n,) in one or several matrices of features (n, D)."""
     turns = [features[s % len(features)] for s in range(len(splits))]
-    curves = [sparse_curve(x, factor, [split], by=by, measure="balanced-accuracy") for x, split in zip(turns, splits)]
-    chosen = [selectivity(x, factor, types, [split], seed + s) for s, (x, split) in enumerate(zip(turns, splits))]
+    pairs = list(zip(turns, splits, strict=True))
+    curves = [sparse_curve(x, factor, [split], by=by, measure="balanced-accuracy") for x, split in pairs]
+    chosen = [selectivity(x, factor, types, [split], seed + s) for s, (x, split) in enumerate(pairs)]
     codes = []
     for s in range(min(orders, len(splits))):
         order = np.random.default_rng([seed, s]).permutation(splits[s][0])

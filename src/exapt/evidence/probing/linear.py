@@ -1,4 +1,4 @@
-"""The linear probe that every measure here rests on: logistic regression at one fixed penalty, standardised on train."""
+"""The linear probe that every measure here rests on: logistic regression, at one penalty, standardised on train."""
 
 from __future__ import annotations
 
