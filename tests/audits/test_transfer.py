@@ -22,7 +22,7 @@ def study(tmp_path_factory):
 
 
 def planted(folder, found, wrong, rng):
-    """The study with item files in which pre-training answers right but for the class `wrong`, scratch three of four."""
+    """Item files in which pre-training answers all classes right but for `wrong`, and scratch three of four."""
     truth = found.task.truth(found.labelled.subset(found.test))
     for record in found.fits:
         right = rng.random(len(truth)) < 0.75

@@ -65,7 +65,7 @@ class Stopping:
 
 
 def worse(differences: np.ndarray, margin: float, orders: int = ORDERS) -> float:
-    """An e-value against a mean of differences (n,) in [−1, 1] of the margin at most: its own mean is then at most 1."""
+    """An e-value against a mean of differences (n,) in [−1, 1] of the margin at most; its mean is then at most 1."""
     rng = np.random.default_rng(len(differences))
     shuffled = np.stack([rng.permutation(differences) for _ in range(orders)])
     last = log_fortune(shuffled, margin)[:, -1]
