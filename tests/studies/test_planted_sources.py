@@ -54,7 +54,7 @@ def test_a_harmful_source_is_called_so(tmp_path):
 
 @pytest.mark.slow
 def test_a_useful_source_is_called_so(tmp_path):
-    assert study(tmp_path, None, epochs=60, lr=0.003).verdict == "HELPS"
+    assert study(tmp_path, None, epochs=80, lr=0.003, seeds=10, checkpoints=1).verdict == "HELPS"
 
 
 @pytest.mark.slow

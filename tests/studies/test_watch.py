@@ -47,6 +47,7 @@ def test_the_best_look_is_kept_in_the_artifact(watched):
     assert [line["step"] for line in facts["looks"]] == [0, 4, 8, 12]
     scores = [line["choosing"] for line in facts["looks"]]
     assert facts["kept"] == max(line["step"] for line in facts["looks"] if line["choosing"] == max(scores))
+    assert read_json(run / "exapt.json")["record"]["weights"] == f"best for the target, step {facts['kept']}"
     best = read_tensors(run / "watch" / f"best-{facts['kept']:08d}.safetensors", watch.KIND)
     kept = load_pretrained(run).backbone.state_dict()
     assert all(

@@ -18,7 +18,7 @@ from exapt.audits.base import Audit, Subject, Trial
 from exapt.audits.factors import TESTED, Gathered, gather
 from exapt.audits.planted_factors import planted_trials
 from exapt.evidence.finding import Finding, Level, Listing, Plot, Series
-from exapt.evidence.probing import Examined, Judgement, Ranking, disentanglement, examine, judge_factor
+from exapt.evidence.probing import FAMILIES, Examined, Judgement, Ranking, disentanglement, examine, judge_factor
 
 CONFIDENCE = 0.9
 SHARED = TESTED / (1 - TESTED)
@@ -128,8 +128,8 @@ class ProbesAudit(Audit):
         train, test = found.splits[0]
         out: dict[str, Any] = {}
         for what, several in found.features.items():
-            for family in ("trees", "lasso"):
-                one = disentanglement(several[0], factors, (train[:FOLDED], test), family, trees=self.trees)  # type: ignore[arg-type]
+            for family in FAMILIES:
+                one = disentanglement(several[0], factors, (train[:FOLDED], test), family, trees=self.trees)
                 out[f"{what}, {family}"] = {
                     "disentanglement": one.disentanglement,
                     "completeness": one.completeness,

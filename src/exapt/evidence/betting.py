@@ -12,7 +12,6 @@ Shapes: n items, in the order they are looked at; further axes before it are sep
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -61,7 +60,9 @@ def log_fortune(differences: np.ndarray, over: float | np.ndarray = 0.0) -> np.n
     return np.cumsum(np.log1p(stake * d), axis=-1)
 
 
-def confidence_sequence(differences: np.ndarray, alpha: float = 0.05, step: float = 0.005) -> tuple[Any, Any]:
+def confidence_sequence(
+    differences: np.ndarray, alpha: float = 0.05, step: float = 0.005
+) -> tuple[np.ndarray, np.ndarray]:
     """Bounds (n,), (n,) that hold for the mean of differences (n,) in [−1, 1] at all times together, with chance 1 − α.
 
     A mean stays in as long as neither the bet that the truth is above it nor the bet that it is below reached 2/α. Only

@@ -43,6 +43,7 @@ class StudyWatcher(TargetWatcher):
         same = state["step"] == self.stopping.best_step
         tuned = tuned_last if same else self._tuned()
         return {
+            "weights": f"best for the target, step {self.stopping.best_step}",
             "kept": self.stopping.best_step,
             "last": state["step"],
             "stopped": self.stop(),

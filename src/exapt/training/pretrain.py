@@ -88,7 +88,8 @@ def pretrain(
     model = _whole(model, field, backbone, objective, here)
     if here.main:
         facts = {"corpus": _plain(corpus), "data": _facts(dataset, *parts)}
-        record = facts | _record(done, training, here, model) | ({"watched": watched} if watched else {})
+        kept = {"weights": found["weights"] for found in watched.values() if "weights" in found}
+        record = facts | _record(done, training, here, model) | kept | ({"watched": watched} if watched else {})
         # A backbone built from a hub's folder describes itself anew, so that the artifact needs that folder no more.
         save_pretrained(folder, field, model.backbone, model.objective, record, specs={"objective": objective})
     here.wait()

@@ -33,7 +33,10 @@ class Watcher:
         return ""
 
     def finish(self) -> dict[str, Any]:
-        """After the run, which holds its final weights: may put others in; returns facts for the artifact's record."""
+        """After pre-training, the final weights in the network: may put others in, and then says which under `weights`.
+
+        What it returns stands in the artifact's record.
+        """
         return {}
 
     def state(self) -> dict[str, Any]:

@@ -5,7 +5,7 @@ known, and splits as pairs of places (train, test). Ranking, scaling and fitting
 """
 
 from exapt.evidence.probing.control import Selectivity, control_labels, duplicate_types, kmeans_types, selectivity
-from exapt.evidence.probing.disentangled import Disentanglement, disentanglement, from_importance, importance
+from exapt.evidence.probing.disentangled import FAMILIES, Disentanglement, disentanglement, from_importance, importance
 from exapt.evidence.probing.factor import Examined, Judgement, examine, judge_factor
 from exapt.evidence.probing.linear import Split, fit_linear, score_linear
 from exapt.evidence.probing.online import BLOCKS, OnlineCode, online_code
@@ -14,6 +14,7 @@ from exapt.evidence.probing.sparse import SparseCurve, sparse_curve
 
 __all__ = [
     "BLOCKS",
+    "FAMILIES",
     "RANKINGS",
     "Disentanglement",
     "Examined",

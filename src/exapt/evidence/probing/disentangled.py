@@ -7,15 +7,15 @@ Scores depend on the family of probes, so two are given, and numbers of unlike f
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
 from exapt.evidence.probing.linear import Split
 
 Family = Literal["trees", "lasso"]
+FAMILIES: tuple[Family, ...] = ("trees", "lasso")
 
 
 @dataclass(frozen=True)
@@ -81,13 +81,13 @@ def importance(
     return np.asarray(found, dtype=float) / max(float(np.sum(found)), 1e-30), score
 
 
-def _boosted(trees: int, seed: int):  # type: ignore[no-untyped-def]
+def _boosted(trees: int, seed: int) -> Any:
     from sklearn.ensemble import GradientBoostingClassifier
 
     return GradientBoostingClassifier(n_estimators=trees, random_state=seed)
 
 
-def _lasso(seed: int):  # type: ignore[no-untyped-def]
+def _lasso(seed: int) -> Any:
     from sklearn.linear_model import LogisticRegression
 
     return LogisticRegression(l1_ratio=1, C=0.1, solver="saga", max_iter=500, tol=1e-3, random_state=seed)
@@ -98,6 +98,3 @@ def _entropy(shares: np.ndarray, base: int) -> np.ndarray:
     safe = np.where(shares > 0, shares, 1.0)
     entropies: np.ndarray = -(shares * np.log(safe)).sum(1) / np.log(base)
     return entropies
-
-
-__all__: Sequence[str] = ["Disentanglement", "Family", "disentanglement", "from_importance", "importance"]
