@@ -88,8 +88,7 @@ def pretrain(
     model = _whole(model, field, backbone, objective, here)
     if here.main:
         facts = {"corpus": _plain(corpus), "data": _facts(dataset, *parts)}
-        kept = {"weights": found["weights"] for found in watched.values() if "weights" in found}
-        record = facts | _record(done, training, here, model) | kept | ({"watched": watched} if watched else {})
+        record = facts | _record(done, training, here, model) | _watched(watched)
         # A backbone built from a hub's folder describes itself anew, so that the artifact needs that folder no more.
         save_pretrained(folder, field, model.backbone, model.objective, record, specs={"objective": objective})
     here.wait()
@@ -173,6 +172,12 @@ def _record(done: Trained, training: TrainingSpec, here: Launch, model: Pretrain
         "versions": versions(),
         "commit": commit(),
     }
+
+
+def _watched(facts: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """What watchers returned; one that put other weights in says which."""
+    weights = [found["weights"] for found in facts.values() if "weights" in found]
+    return ({"watched": dict(facts)} if facts else {}) | ({"weights": weights[-1]} if weights else {})
 
 
 def _plain(corpus: Source | Arrays) -> dict[str, Any]:
