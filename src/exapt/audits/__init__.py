@@ -13,6 +13,7 @@ from exapt.audits.forgetting import ForgettingAudit
 from exapt.audits.invariance import InvarianceAudit
 from exapt.audits.prior import PriorAudit
 from exapt.audits.privacy import PrivacyAudit
+from exapt.audits.probes import ProbesAudit
 from exapt.audits.pruning import PruningAudit
 from exapt.audits.schedules import SchedulesAudit
 from exapt.audits.signal import SignalAudit
@@ -25,6 +26,7 @@ AuditSpec = Annotated[
     | InvarianceAudit
     | PriorAudit
     | PrivacyAudit
+    | ProbesAudit
     | PruningAudit
     | SchedulesAudit
     | SignalAudit
@@ -48,6 +50,7 @@ __all__ = [
     "InvarianceAudit",
     "PriorAudit",
     "PrivacyAudit",
+    "ProbesAudit",
     "PruningAudit",
     "SchedulesAudit",
     "SignalAudit",

@@ -11,6 +11,7 @@ from exapt.evidence.finding import Finding
 from exapt.files import read_json
 from exapt.studies.fits import cells
 from exapt.studies.prepare import Prepared
+from exapt.studies.watched import watched_sentences
 from exapt.training.log import read_metrics
 
 Records = list[dict[str, Any]]
@@ -74,7 +75,14 @@ def method(prepared: Prepared) -> list[str]:
         f"Seeds 0 to {spec.seeds - 1} draw the labels, the head, the order of examples and the random networks anew.",
         _condition(prepared) or f"{spec.checkpoints} independent pre-training runs take turns over the seeds.",
         f"The difference that matters was set beforehand: {spec.margin:g} of {described['metric']}.",
+        *watched_sentences(_watched(prepared)),
     ]
+
+
+def _watched(prepared: Prepared) -> list[dict[str, Any]]:
+    """What a target watcher noted in the record of each checkpoint."""
+    facts = [read_json(path / "exapt.json").get("record", {}) for path in prepared.checkpoints]
+    return [found["watched"]["target"] for found in facts if "target" in found.get("watched", {})]
 
 
 def _condition(prepared: Prepared) -> str | None:

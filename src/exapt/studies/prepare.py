@@ -17,10 +17,12 @@ from exapt.errors import InputError
 from exapt.studies.folder import RunFolder
 from exapt.studies.labelled import Labelled
 from exapt.studies.spec import StudySpec
+from exapt.studies.watched import StudyWatcher, study_watcher
 from exapt.tasks.base import Task
 from exapt.tasks.splits import Split
 from exapt.training.pretrain import pretrain
 from exapt.training.pretrained import Pretrained, load_pretrained
+from exapt.training.trainable import Pretraining
 
 Say = Callable[[str], None]
 GLANCE = 64
@@ -167,6 +169,11 @@ def _pretrained(spec: StudySpec, folder: RunFolder, run: int, say: Say, progress
             say(f"pre-training {run + 1} of {spec.checkpoints}")
         return without_test(data, folder, corpus)
 
+    def watchers(model: Pretraining, domain: Domain) -> list[StudyWatcher]:
+        if spec.watch is None:
+            return []
+        return [study_watcher(spec.watch, Labelled(spec, domain, folder.cache), model, domain, target, run)]
+
     pretrain(
         spec.corpus,
         spec.domain,
@@ -178,6 +185,7 @@ def _pretrained(spec: StudySpec, folder: RunFolder, run: int, say: Say, progress
         cache=folder.cache,
         select=select,
         labelled=lambda domain: Labelled(spec, domain, folder.cache).to_probe(),
+        watchers=watchers,
     )
     return target
 

@@ -14,6 +14,7 @@ from exapt.domains import DomainSpec
 from exapt.domains.base import Source
 from exapt.objectives import MaskedSpec, ObjectiveSpec
 from exapt.spec import Spec
+from exapt.studies.watch import WatchSpec
 from exapt.tasks import TaskSpec
 from exapt.tasks.splits import SplitSpec
 from exapt.training.spec import TrainingSpec
@@ -53,6 +54,8 @@ class StudySpec(Spec):
     """The self-supervised loss."""
     pretrain: TrainingSpec = TrainingSpec(epochs=1)
     """How long and how fast to pre-train."""
+    watch: WatchSpec | None = None
+    """Let labels of the pool watch pre-training: it stops where the target loses, and the best checkpoint is kept."""
     checkpoints: PositiveInt = 1
     """Independent pre-training runs; seed s adapts run s modulo this. With 1, what is concluded holds for that one."""
 
@@ -99,6 +102,12 @@ class StudySpec(Spec):
             raise ValueError("give either a corpus to pre-train on or a checkpoint to prove")
         if self.corpus is not None and self.domain is None:
             raise ValueError("a corpus needs a domain: text, dna, protein, image or table")
+        if self.watch and self.corpus is None:
+            raise ValueError("watch looks over pre-training, and a checkpoint is given: set watch to null")
+        if self.watch and self.watch.every is None and self.pretrain.holdout == 0:
+            raise ValueError(
+                "watch looks at every evaluation, and pretrain.holdout is 0: set watch.every to some steps"
+            )
         if self.seeds < 2:
             raise ValueError("with 1 seed no interval exists and nothing can be concluded; use at least 2, better 5")
         if len(set(self.budgets)) < len(self.budgets):

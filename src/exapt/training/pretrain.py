@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,9 +25,12 @@ from exapt.training.pretrained import FILE, Pretrained, load_pretrained, save_pr
 from exapt.training.seeds import derive
 from exapt.training.spec import TrainingSpec
 from exapt.training.trainable import Pretraining
+from exapt.training.watcher import Watcher
 from exapt.training.weights import load_into, room_for, tensors_of
 
-OWN = {FILE, IDENTITY, "domain", "checkpoints", "metrics.jsonl", "tensorboard", "cache"}
+Watching = Callable[[Pretraining, Domain], Sequence[Watcher]]
+"""What watches a run, made once its model and its domain are known."""
+OWN = {FILE, IDENTITY, "domain", "checkpoints", "metrics.jsonl", "tensorboard", "cache", "watch"}
 OWN |= {"backbone.safetensors", "objective.safetensors"}
 """What a run's folder may hold."""
 
@@ -45,13 +48,15 @@ def pretrain(
     cache: Path | None = None,
     select: Callable[[Domain, Dataset], Dataset] | None = None,
     labelled: Callable[[Domain], Labelled | None] | None = None,
+    watchers: Watching = lambda _model, _domain: (),
 ) -> Pretrained:
     """Pre-train on a corpus and write the artifact, its checkpoints and its metrics into `folder`.
 
     A finished run of the same specs and data is loaded; an interrupted one goes on where it stood; another one is
     refused with the first key that differs (`resume=False` discards it). What is returned was read back from disk.
     `select` may leave examples of the corpus out, such as those of a test part. `labelled` gives examples and labels
-    that the monitor probes (never those of a test part).
+    that the monitor probes (never those of a test part). `watchers` look over the run; what they return when it is over
+    stands in the record under `watched`.
     """
     folder, here = Path(folder), launch(training.device, training.parallel)
     specs: dict[str, Spec] = {"domain": domain, "backbone": backbone, "objective": objective}
@@ -71,6 +76,7 @@ def pretrain(
     model = _model(field, backbone, objective, training.seed)
     batches, evaluate = _feeding(model, field, *parts, training, here)
     monitor = _monitor(model, field, backbone, batches, parts, training, here, labelled)
+    watching = [*([monitor] if monitor else []), *watchers(model, field)]
     done = train(
         model,
         batches,
@@ -80,12 +86,14 @@ def pretrain(
         resume=resume,
         progress=progress,
         identity=identity,
-        watchers=[monitor] if monitor else (),
+        watchers=watching,
     )
+    watched = {watcher.name: found for watcher in watching if (found := watcher.finish())}
     model = _whole(model, field, backbone, objective, here)
     if here.main:
         facts = {"corpus": _plain(corpus), "data": _facts(dataset, *parts)}
-        record = facts | _record(done, training, here, model) | {"monitor": monitor.record() if monitor else None}
+        record = facts | _record(done, training, here, model) | _watched(watched)
+        record["monitor"] = monitor.record() if monitor else None
         # A backbone built from a hub's folder describes itself anew, so that the artifact needs that folder no more.
         save_pretrained(folder, field, model.backbone, model.objective, record, specs={"objective": objective})
     here.wait()
@@ -193,6 +201,12 @@ def _record(done: Trained, training: TrainingSpec, here: Launch, model: Pretrain
         "versions": versions(),
         "commit": commit(),
     }
+
+
+def _watched(facts: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """What watchers returned; one that put other weights in says which."""
+    weights = [found["weights"] for found in facts.values() if "weights" in found]
+    return ({"watched": dict(facts)} if facts else {}) | ({"weights": weights[-1]} if weights else {})
 
 
 def _plain(corpus: Source | Arrays) -> dict[str, Any]:

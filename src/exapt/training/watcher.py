@@ -46,6 +46,13 @@ class Watcher:
         """
         return ""
 
+    def finish(self) -> dict[str, Any]:
+        """After pre-training, the final weights in the network: may put others in, and then says which under `weights`.
+
+        What it returns stands in the artifact's record.
+        """
+        return {}
+
     def state(self) -> dict[str, Any]:
         """Plain data that `restore` goes on from."""
         return {}
