@@ -38,6 +38,8 @@ def linear_effect(outcome: np.ndarray, cause: np.ndarray) -> np.ndarray:
 def _summed(values: np.ndarray, clusters: np.ndarray) -> np.ndarray:
     """Sums over the rows of each cluster."""
     owner = np.unique(clusters, return_inverse=True)[1].reshape(-1)
+    if int(owner.max()) + 1 == len(values):
+        return values  # clusters of one, in whatever order
     total = np.zeros((int(owner.max()) + 1, *values.shape[1:]))
     np.add.at(total, owner, values)
     return total
