@@ -1,6 +1,5 @@
 """Fisher diagonals: one packed backward pass equals a loop over examples, for every kind of weight and source."""
 
-import numpy as np
 import pytest
 import torch
 from adapt_standins import classify, pictures, regress, sequences, several, small_start, tag
