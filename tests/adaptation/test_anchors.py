@@ -49,7 +49,9 @@ def tuned(
 
 
 def distance(a, b):
-    return sum(float((p - q).square().sum()) for p, q in zip(a.parameters(), b.parameters(), strict=True)) ** 0.5
+    return (
+        sum(float((p - q).detach().square().sum()) for p, q in zip(a.parameters(), b.parameters(), strict=True)) ** 0.5
+    )
 
 
 def test_l2sp_is_adamws_decay_with_the_start_in_the_place_of_zero():
@@ -99,7 +101,7 @@ def test_a_pulled_weight_rests_about_one_over_alpha_away_whatever_the_rate_and_t
             start, task, data, steps=40, lr=rate, batch=batch, watchers=[lambda t: L2sp(own_weights(t.backbone), 50.0)]
         )
         gaps = torch.cat([(p - q).flatten() for p, q in zip(*_pairs(tuning, start), strict=True)])
-        found[rate, batch] = float(gaps.abs().max())
+        found[rate, batch] = float(gaps.detach().abs().max())
     assert all(0.3 / 50 < far < 1.2 / 50 for far in found.values()), found
 
 
