@@ -115,7 +115,7 @@ class ContaminationAudit(Audit):
             return None, "these evaluation examples are not the ones that the study scored"
         if not subject.fits or subject.items is None:
             return None, "the study has no fits"
-        differences = paired_items(subject)
+        differences, _ = paired_items(subject)
         if differences.shape[1] != len(found):
             return None, "scores belong to elements, not to examples"
         try:
