@@ -127,3 +127,8 @@ def test_features_without_any_variance_have_figures_too() -> None:
     found = figures(np.ones((70, 20), dtype=np.float32))
     assert (found["rank"], found["spread"], found["dead"], found["nesum"]) == (0, 0, 20, 0)
     assert found["rank_uncentred"] == pytest.approx(1, abs=1e-3)
+
+
+def test_one_example_has_figures_too() -> None:
+    found = figures(np.ones((1, 20), dtype=np.float32))
+    assert math.isnan(found["uniformity"]) and found["rank"] == 0 and found["spread"] == 0

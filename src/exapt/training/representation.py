@@ -103,9 +103,14 @@ def alignment(first: Array, second: Array) -> float:
 
 
 def uniformity(features: Array, t: float = 2.0) -> float:
-    """log E exp(−t‖x − y‖²) over unlike pairs on the sphere (Wang & Isola 2020): 0 when collapsed, low when spread."""
+    """log E exp(−t‖x − y‖²) over unlike pairs on the sphere (Wang & Isola 2020): 0 when collapsed, low when spread.
+
+    NaN for a single example.
+    """
     x = on_sphere(features)
     n = len(x)
+    if n < 2:
+        return math.nan
     squared = (2 - 2 * (x @ x.T)).clamp(min=0)
     away = -t * squared[~torch.eye(n, dtype=torch.bool, device=x.device)]
     return float(torch.logsumexp(away, 0)) - math.log(n * (n - 1))
