@@ -77,10 +77,19 @@ def default(field: Any) -> str:
 
 def in_yaml(value: Any) -> str:
     """A value in one line of YAML."""
-    plain = jsonable(value)
+    plain = jsonable(given(value))
     if isinstance(plain, list) and len(plain) > LONG:
         return f"[{plain[0]}, {plain[1]}, …, {plain[-1]}] ({len(plain)} values)"
     return yaml.safe_dump(plain, default_flow_style=True, allow_unicode=True, width=1000).removesuffix("...\n").strip()
+
+
+def given(value: Any) -> Any:
+    """A value with every spec in it as the keys that were set."""
+    if isinstance(value, BaseModel):
+        return {name: given(getattr(value, name)) for name in sorted(value.model_fields_set)}
+    if isinstance(value, dict):
+        return {key: given(part) for key, part in value.items()}
+    return [given(part) for part in value] if isinstance(value, list | tuple) else value
 
 
 def meaning(field: Any) -> str:

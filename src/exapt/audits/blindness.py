@@ -129,7 +129,7 @@ def embedded(embed: Embed, batches: Sequence[Batch]) -> np.ndarray:
 def plain_inputs(batch: Batch) -> Tensor:
     """(B, p) inputs without a network: pixels (at most 32 × 32), or hashed counts of tokens and pairs of them."""
     if batch.pictures:
-        size = [min(32, side) for side in batch.inputs.shape[2:]]
+        size = (min(32, batch.inputs.shape[2]), min(32, batch.inputs.shape[3]))
         return torch.nn.functional.adaptive_avg_pool2d(batch.inputs, size).flatten(1)
     ids, owner = batch.inputs.long(), batch.segments.to(batch.inputs.device)
     pairs = torch.where(owner[1:] == owner[:-1], (ids[:-1] * 31 + ids[1:] * 17 + 7) % HASHED, HASHED)

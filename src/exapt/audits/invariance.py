@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -77,20 +77,20 @@ def match(
     MISMATCH: blind to a change that the task needs, and behind the inputs for it. POSSIBLE MISMATCH: the former, but
     not behind. FITS: blind to nothing, or to nothing that is needed. UNDECIDED: not enough labels to tell, or none.
     """
-    looks = [
+    seen, floor, plain = (
         {change.name: look(embed, batches, change, seed, sweep) for change in changes}
         for embed, sweep in ((features, True), (random, False), (plain_inputs, False))
-    ]
-    blind = blind_spots(looks[0], looks[2])
-    found = Matched(*looks, blind, warning(blind))
+    )
+    blind = blind_spots(seen, plain)
+    found = Matched(seen, floor, plain, blind, warning(blind))
     if not blind:
-        return Matched(*looks, blind, "", verdict="FITS")
+        return Matched(seen, floor, plain, blind, "", verdict="FITS")
     if labels is None:
         return found
     needs = {change.name: need(batches, change, labels, seed) for change in changes if change.name in blind}
     beside = ahead(embedded(features, batches), embedded(plain_inputs, batches), labels, seed)
     missed = [name for name, one in needs.items() if one.lost.low > margin]
-    return Matched(*looks, blind, found.warning, needs, beside, _verdict(needs, missed, beside, margin), missed)
+    return replace(found, needs=needs, beside=beside, verdict=_verdict(needs, missed, beside, margin), missed=missed)
 
 
 def _verdict(needs: Mapping[str, Need], missed: Sequence[str], beside: Estimate, margin: float) -> str:
@@ -251,9 +251,8 @@ def _plot(found: Matched, changes: Sequence[Transformation]) -> Plot:
     series = []
     for side, looks in (("pre-trained", found.features), ("random network", found.random), ("inputs", found.inputs)):
         last = [looks[change.name].sweep[-1].plain for change in changes]
-        series.append(
-            Series(side, places, *([getattr(one, k) for one in last] for k in ("value", "low", "high")), style="points")
-        )
+        value, low, high = ([getattr(one, key) for one in last] for key in ("value", "low", "high"))
+        series.append(Series(side, places, value, low, high, "points"))
     caption = (
         f"Invariance at the greatest strength (1: unmoved, 0: as far as another example), 90 % intervals: {names}."
     )

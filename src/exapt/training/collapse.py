@@ -66,7 +66,7 @@ def judge(features: Array, floors: Sequence[Array], seed: int = 0) -> Judgement:
     spread_ratio = spread(x) / max(beside, 1e-12)
     low, high = max(0.0, ratio - reach), ratio + reach
     verdict, why = classify(len(x), (low, high), spread_ratio, float(ranks.mean()))
-    null = gaussian_rank(*x.shape, seed=seed)
+    null = gaussian_rank(len(x), x.shape[1], seed)
     return Judgement(verdict, why, ratio, (low, high), spread_ratio, rank, float(ranks.mean()), null, len(x))
 
 

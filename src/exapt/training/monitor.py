@@ -128,7 +128,7 @@ class Monitor(Watcher):
         """The figures of this step for its line, and the state they add up to."""
         summed, count = loss[0] - self._seen[0], loss[1] - self._seen[1]
         self._seen = loss
-        look = {"step": step, "loss": summed / count if count else None, **self._figures()}
+        look: dict[str, Any] = {"step": step, "loss": summed / count if count else None, **self._figures()}
         self.looks.append(look)
         words, ahead = self._state(), self.outlook()
         look["state"] = words[0]
@@ -140,8 +140,8 @@ class Monitor(Watcher):
         """What loss, probe and rank say together over the last looks."""
         if "accuracy" not in (self.looks or [{}])[-1]:
             return Outlook("NO PROBE", "no labelled sample was given to probe")
-        columns = [[look[name] for look in self.looks] for name in ("loss", "accuracy", "rank")]
-        return outlook(*columns)
+        loss, accuracy, rank = ([look[name] for look in self.looks] for name in ("loss", "accuracy", "rank"))
+        return outlook(loss, accuracy, rank)
 
     def stop(self) -> str:
         return f"monitor: {self.alarm['why']}" if self.alarm and self.spec.action == "stop" else ""
@@ -153,7 +153,7 @@ class Monitor(Watcher):
     def record(self) -> dict[str, Any]:
         """What came of it, for the artifact."""
         last = self.looks[-1] if self.looks else {}
-        facts = {"looks": len(self.looks), "every": self.every, "examples": len(self.sample)}
+        facts: dict[str, Any] = {"looks": len(self.looks), "every": self.every, "examples": len(self.sample)}
         facts |= {"held_out": self.sample.held_out, "floor": self.floor, "last": last, "alarm": self.alarm}
         return facts | {"state": last.get("state", "UNDECIDED"), "trend": self.outlook().state}
 
