@@ -95,9 +95,9 @@ def test_without_opacus_the_extra_is_named(monkeypatch):
 
 def test_features_are_scaled_example_by_example():
     start, task, data = classify()
-    rows = QUICK.scaled(start, task, data)
+    rows = QUICK.inputs(start, task, data)
     np.testing.assert_allclose(np.linalg.norm(rows, axis=1), 1, rtol=1e-5)
-    np.testing.assert_allclose(rows[:7], QUICK.scaled(start, task, data.subset(range(7))), atol=1e-5)
+    np.testing.assert_allclose(rows[:7], QUICK.inputs(start, task, data.subset(range(7))), atol=1e-5)
 
 
 def test_labels_of_validation_change_nothing():

@@ -6,8 +6,7 @@ to spread the noise over. What is promised holds for the labelled examples of th
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal, Self
+from typing import Literal
 
 import numpy as np
 import torch
@@ -17,11 +16,10 @@ from torch import Tensor, nn
 from exapt.adaptation.answers import answers, score_of
 from exapt.adaptation.dpsgd import Privacy, Schedule, train_privately
 from exapt.adaptation.features import times_wider
-from exapt.adaptation.fitted import Fitted, Saved, Start
+from exapt.adaptation.fitted import Start
 from exapt.adaptation.judging import loss_of, varied
 from exapt.adaptation.knn import targets
-from exapt.adaptation.probe import FrozenSpec
-from exapt.backbones.base import Backbone
+from exapt.adaptation.probe import FrozenSpec, LinearFitted
 from exapt.domains.base import Dataset
 from exapt.errors import InputError
 from exapt.tasks.base import Task
@@ -46,7 +44,7 @@ class PrivateProbeSpec(FrozenSpec):
 
     def fit(self, start: Start, task: Task, train: Dataset, valid: Dataset, seed: int) -> PrivateProbeFitted:
         """Train on the training part; validation is scored for the record and chooses nothing."""
-        inputs = torch.as_tensor(self.scaled(start, task, train))
+        inputs = torch.as_tensor(self.inputs(start, task, train))
         known, wanted, loss = _wanted(task, train, start)
         network = nn.Linear(inputs.shape[1], task.outputs)
         nn.init.zeros_(network.weight)
@@ -59,7 +57,7 @@ class PrivateProbeSpec(FrozenSpec):
         fitted.record |= _judged(fitted, valid)
         return fitted
 
-    def scaled(self, start: Start, task: Task, dataset: Dataset) -> np.ndarray:
+    def inputs(self, start: Start, task: Task, dataset: Dataset) -> np.ndarray:
         """(n, D) features, each vector centred and of length 1 by itself: other examples' statistics would leak."""
         rows = self.features(start, task, dataset)
         if not len(rows):
@@ -68,34 +66,10 @@ class PrivateProbeSpec(FrozenSpec):
         return np.asarray(centred / np.maximum(np.linalg.norm(centred, axis=1, keepdims=True), 1e-12))
 
 
-@dataclass
-class PrivateProbeFitted(Fitted):
-    """A frozen backbone under a linear map that was trained privately."""
+class PrivateProbeFitted(LinearFitted):
+    """A linear map that was trained privately."""
 
-    spec: PrivateProbeSpec
-    start: Start
-    weights: Tensor
-    """(K, D) float64."""
-    intercept: Tensor
-    """(K,) float64."""
-
-    def outputs(self, dataset: Dataset) -> Tensor:
-        features = torch.as_tensor(self.spec.scaled(self.start, self.task, dataset))
-        return features.double() @ self.weights.T + self.intercept
-
-    def backbone(self) -> Backbone | None:
-        return self.start.backbone
-
-    def tensors(self) -> dict[str, Tensor]:
-        return {"weights": self.weights.contiguous(), "intercept": self.intercept.contiguous()}
-
-    @classmethod
-    def restore(cls, saved: Saved) -> Self:
-        """The model again from its folder."""
-        spec, start = PrivateProbeSpec.parse(saved.spec), Start(saved.domain, saved.network())
-        return cls(
-            spec, saved.domain, saved.task, saved.record, start, saved.tensors["weights"], saved.tensors["intercept"]
-        )
+    described_by = PrivateProbeSpec
 
 
 def _wanted(task: Task, train: Dataset, start: Start) -> tuple[np.ndarray, Tensor, nn.Module]:

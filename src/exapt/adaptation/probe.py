@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, Self
+from typing import ClassVar, Literal, Self
 
 import numpy as np
 import torch
@@ -39,6 +39,10 @@ class FrozenSpec(Spec):
             return joined(rows, start.network("probe").width)[0]
         return np.stack(rows)
 
+    def inputs(self, start: Start, task: Task, dataset: Dataset) -> np.ndarray:
+        """What the linear map is applied to, (n, D) or (N, D): the features as they are."""
+        return self.features(start, task, dataset)
+
     def rows(self, start: Start, task: Task, dataset: Dataset) -> list[np.ndarray]:
         """The features of each example: (D,), or (n_b, D) where the task labels elements."""
         pooling = None if task.per_element else self.pooling
@@ -62,19 +66,21 @@ class ProbeSpec(FrozenSpec):
 
 
 @dataclass
-class ProbeFitted(Fitted):
+class LinearFitted(Fitted):
     """A frozen backbone under a linear map."""
 
-    spec: ProbeSpec
+    spec: FrozenSpec
     start: Start
     weights: Tensor
     """(K, D) float64."""
     intercept: Tensor
     """(K,) float64."""
+    described_by: ClassVar[type[FrozenSpec]]
+    """The spec that `restore` reads."""
 
     def outputs(self, dataset: Dataset) -> Tensor:
-        features = torch.as_tensor(self.spec.features(self.start, self.task, dataset))
-        return features.double() @ self.weights.T + self.intercept
+        inputs = torch.as_tensor(self.spec.inputs(self.start, self.task, dataset))
+        return inputs.double() @ self.weights.T + self.intercept
 
     def backbone(self) -> Backbone | None:
         return self.start.backbone
@@ -85,9 +91,15 @@ class ProbeFitted(Fitted):
     @classmethod
     def restore(cls, saved: Saved) -> Self:
         """The model again from its folder."""
-        spec, start = ProbeSpec.parse(saved.spec), Start(saved.domain, saved.network())
+        spec, start = cls.described_by.parse(saved.spec), Start(saved.domain, saved.network())
         learned = saved.tensors["weights"], saved.tensors["intercept"]
         return cls(spec, saved.domain, saved.task, saved.record, start, *learned)
+
+
+class ProbeFitted(LinearFitted):
+    """A linear probe whose penalty was chosen on validation."""
+
+    described_by = ProbeSpec
 
 
 def fit_probes(spec: ProbeSpec, start: Start, task: Task, draws: Sequence[Draw]) -> list[ProbeFitted]:
