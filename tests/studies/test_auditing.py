@@ -67,7 +67,7 @@ def test_more_evidence_or_another_key_makes_it_anew(copied, count_runs):
 def test_an_audit_by_itself_goes_into_the_report_and_stays_there(copied, count_runs, capsys):
     code, out, _ = cli(capsys, "audit", "transfer", copied.folder, "--set", "least=5", "--json")
     finding = json.loads(out)
-    assert code == 0 and finding["spec"] == {"by": "class", "kind": "transfer", "least": 5, "margin": 0.01}
+    assert code == 0 and finding["spec"] == TransferAudit(least=5).plain()
     assert found(copied.folder) == [finding]
     exapt.run(copied.study, out=copied.folder, workers=1)
     exapt.report(copied.folder)
@@ -123,7 +123,7 @@ def test_parts_of_labelled_elements_by_group(tmp_path):
     (tmp_path / "tags.csv").write_text("\n".join(["sequence,tags,family", *rows]) + "\n")
     data = TINY | {"domain": {"kind": "protein", "length": 16}, "objective": {"kind": "masked"}}
     data |= {"task": {"kind": "tag"}, "arms": ["pretrained", "scratch"], "budgets": [8], "split": {"by": "group"}}
-    data |= {"corpus": {"path": "tags.csv"}, "audits": [{"kind": "transfer", "by": "family", "least": 1}]}
+    data |= {"corpus": {"path": "tags.csv"}, "audits": [{"kind": "transfer", "by": "family", "least": 2}]}
     data["labelled"] = {"path": "tags.csv", "label": "tags", "group": "family"}
     for key in ("corpus", "labelled"):
         data[key]["path"] = str(tmp_path / "tags.csv")
@@ -158,3 +158,16 @@ def test_a_moved_run_keeps_its_findings(copied, tmp_path, count_runs):
     shutil.move(copied.folder, tmp_path / "elsewhere")
     exapt.report(tmp_path / "elsewhere")
     assert len(found(tmp_path / "elsewhere")) == 1 and len(count_runs) == 1
+
+
+def test_a_kind_stands_once(copied, capsys):
+    study = with_audits(copied, {"kind": "transfer"}, {"kind": "transfer", "least": 5})
+    assert "audits names 'transfer' twice" in refused(capsys, "run", study, "--out", copied.folder)
+
+
+def test_audits_side_by_side_are_those_made_one_after_another(copied, tmp_path):
+    wanted = with_audits(copied, {"kind": "transfer"}, {"kind": "collapse"}, {"kind": "invariance"})
+    shutil.copytree(copied.folder, tmp_path / "apart")
+    exapt.run(wanted, out=copied.folder, workers=1)
+    exapt.run(wanted, out=tmp_path / "apart", workers=2)
+    assert found(tmp_path / "apart") == found(copied.folder)

@@ -68,7 +68,10 @@ class CollapseAudit(Audit):
             sentence=_sentence(found, len(floors), alarm),
             level=LEVELS.get(found.verdict, "unsure"),
             caveats=_caveats(subject, found, history),
-            plots=[_spectra(features, floors, inputs), *([_live(history, found.floor_rank)] if history else [])],
+            plots=[
+                _spectra(features, floors, inputs),
+                *([_live(history, found.floor_rank)] if len(history) > 1 else []),
+            ],
             listings=[_listing(clouds, found)],
         )
 

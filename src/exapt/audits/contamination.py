@@ -149,5 +149,5 @@ def _how(found: Overlap, gain: CleanGain | None, measured: str, threshold: float
         return f"share of overlapping examples: {said}"
     return (
         f"clean gain (α of difference = α + β · overlap) in the score of a test example, pre-trained minus scratch, "
-        f"mean over budgets and {gain.seeds} seed(s): {said}; HC3 by source, with the spread between seeds"
+        f"mean over budgets and {gain.seeds} seeds: {said}; HC3 by source, with the spread between seeds"
     )

@@ -23,7 +23,7 @@ def sentence(found: Overlap, count: int, undecidable: int, gain: CleanGain | Non
     low, high = (100 * v for v in gain.interval)
     said += (
         f". Clean gain {100 * gain.gain:+.2f} points ({gain.level:.0%} interval {low:.2f} to {high:.2f}, "
-        f"n = {gain.n} test examples, {gain.seeds} seed(s)); naive gain {100 * gain.naive:+.2f}"
+        f"n = {gain.n} test examples, {gain.seeds} seeds); naive gain {100 * gain.naive:+.2f}"
     )
     if gain.explained is not None and gain.by == "line":
         said += f", of which overlap explains {gain.explained:.0%}"

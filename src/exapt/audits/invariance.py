@@ -247,16 +247,13 @@ def _caveats(subject: Subject, found: Matched) -> list[str]:
 
 def _plot(found: Matched, changes: Sequence[Transformation]) -> Plot:
     places = list(range(1, len(changes) + 1))
-    names = ", ".join(f"{i} {change.name}" for i, change in zip(places, changes, strict=True))
     series = []
     for side, looks in (("pre-trained", found.features), ("random network", found.random), ("inputs", found.inputs)):
         last = [looks[change.name].sweep[-1].plain for change in changes]
         value, low, high = ([getattr(one, key) for one in last] for key in ("value", "low", "high"))
         series.append(Series(side, places, value, low, high, "points"))
-    caption = (
-        f"Invariance at the greatest strength (1: unmoved, 0: as far as another example), 90 % intervals: {names}."
-    )
-    return Plot(caption, "change", "invariance", series)
+    caption = "Invariance at the greatest strength (1: unmoved, 0: as far as another example), with 90 % intervals."
+    return Plot(caption, "change", "invariance", series, names=[change.name for change in changes])
 
 
 def _listing(found: Matched, changes: Sequence[Transformation]) -> Listing:

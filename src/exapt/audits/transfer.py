@@ -222,13 +222,12 @@ def _plot(each: Mapping[str, TwoWay], by: str, unit: str) -> Plot:
     shown = dict(sorted(each.items(), key=lambda pair: pair[1].mean)[:SHOWN])
     places = list(range(1, len(shown) + 1))
     low, mean, high = ([100 * getattr(c, key) for c in shown.values()] for key in ("low", "mean", "high"))
-    names = ", ".join(f"{i} {name}" for i, name in zip(places, shown, strict=True))
     return Plot(
-        f"Pre-trained minus scratch for each {by}, the worst first, with its 90 % interval over seeds and test "
-        f"examples: {names}.",
+        f"Pre-trained minus scratch for each {by}, the worst first; 90 % intervals over seeds and test examples.",
         by,
         unit,
         [Series("difference", places, mean, low, high, "points")],
+        names=list(shown),
     )
 
 

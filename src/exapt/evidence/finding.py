@@ -37,6 +37,8 @@ class Plot:
     log_x: bool = False
     log_y: bool = False
     """Values that are not positive are left out of a logarithmic axis."""
+    names: Sequence[str] = ()
+    """What stands at x = 1, 2, …, where x is no number."""
 
 
 @dataclass(frozen=True)

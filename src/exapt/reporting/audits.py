@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from exapt.reporting.blocks import Block, Cell, Figure, Items, Ruled, Section, Table, Text, row, value_text
 from exapt.reporting.numbers import Plain
 from exapt.reporting.plots import plot
+
+PERCENT = re.compile(r"(?<=[0-9])%")
 
 
 def overview(found: Sequence[Plain]) -> Section | None:
@@ -32,19 +35,21 @@ def each(found: Sequence[Plain]) -> list[Section]:
 
 
 def _blocks(one: Plain) -> list[Block]:
-    ruled = Ruled(str(one["verdict"]), str(one.get("sentence") or one["how"]), str(one.get("level", "unsure")))
+    ruled = Ruled(str(one["verdict"]), _spaced(one.get("sentence") or one["how"]), str(one.get("level", "unsure")))
     blocks: list[Block] = [ruled]
     for data in one.get("plots") or []:
         drawn = plot(data)
         if drawn:
-            blocks.append(Figure(drawn, str(data["caption"])))
+            blocks.append(Figure(drawn, _spaced(data["caption"])))
     for data in one.get("listings") or []:
         rows = [row(*(cell if isinstance(cell, str) else _rounded(cell) for cell in line)) for line in data["rows"]]
-        blocks.append(Table([str(name) for name in data["head"]], rows, str(data["caption"]), bool(data.get("long"))))
-    how = str(one["how"])
+        blocks.append(
+            Table([_spaced(name) for name in data["head"]], rows, _spaced(data["caption"]), bool(data.get("long")))
+        )
+    how = _spaced(one["how"])
     blocks.append(Text(f"How: {how}{'' if how.endswith('.') else '.'}"))
     if one.get("caveats"):
-        blocks += [Text("How it could be wrong:"), Items([str(caveat) for caveat in one["caveats"]])]
+        blocks += [Text("How it could be wrong:"), Items([_spaced(caveat) for caveat in one["caveats"]])]
     return blocks
 
 
@@ -57,6 +62,11 @@ def _beside(effect: float | None, ends: Sequence[float] | None) -> float | None:
     """The effect, as 0 where it is only the rounding of sums a billionth as wide as its interval."""
     wide = max((abs(end) for end in ends or () if end is not None), default=0.0)
     return 0.0 if effect is not None and abs(effect) < 1e-9 * wide else effect
+
+
+def _spaced(text: object) -> str:
+    """Text with a space between a number and its percent sign, as everywhere on the page."""
+    return PERCENT.sub(" %", str(text))
 
 
 def _interval(ends: Sequence[float] | None) -> str:

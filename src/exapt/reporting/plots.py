@@ -33,7 +33,10 @@ def plot(data: Plain) -> Markup | None:
         if not data["log_x"] and all(x == int(x) for x in xs):
             at_x = [x for x in at_x if x == int(x)]  # classes, seeds and steps have nothing between them
         axes = axis_y(panel, at_y, _said(at_y, data["log_y"]), data["y"])
-        axes += axis_x(panel, at_x, _said(at_x, data["log_x"]), data["x"])
+        said = _said(at_x, data["log_x"])
+        if data.get("names"):
+            at_x, said = list(range(1, len(data["names"]) + 1)), _named(data["names"])
+        axes += axis_x(panel, at_x, said, data["x"])
         drawn = [_series(panel, one, place) for place, one in enumerate(series)]
         label = f"{data['y']} against {data['x']}: {', '.join(str(one['name']) for one in series)}"
         return svg.figure(size.width, size.height, label, axes, *drawn, _legend(panel, series), class_=size.class_)
@@ -139,6 +142,11 @@ def _ticks(low: float, high: float, log: bool, wanted: int) -> list[float]:
     steps = (1, 2, 5) if last - first <= 2 else (1,)
     found = [m * 10.0**k for k in range(first, last + 1, every) for m in steps]
     return [v for v in found if low <= v <= high] or [low, high]
+
+
+def _named(names: Sequence[str]) -> Any:
+    """The name at each whole place."""
+    return lambda place: str(names[int(place) - 1])[:18]
 
 
 def _said(at: Sequence[float], log: bool) -> Any:

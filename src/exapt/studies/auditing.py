@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from exapt.errors import InputError
 from exapt.evidence.finding import Finding
 from exapt.files import read_json, write_json
 from exapt.spec import digest
-from exapt.studies.executor import one_thread
+from exapt.studies.executor import one_thread, run_apart
 from exapt.studies.prepare import Prepared, corpus_of
 from exapt.training.weights import room_for
 
@@ -56,6 +57,21 @@ def audit_all(
     return found
 
 
+def audit_apart(prepared: Prepared, fits: Sequence[dict[str, Any]], workers: int, say: Say) -> None:
+    """Make the study's missing findings side by side; `audit_all` then finds them on disk."""
+    jobs = [{"audit": audit.plain()} for audit in prepared.spec.audits if _standing(prepared, audit, fits) is None]
+    if workers < 2 or len(jobs) < 2:
+        return
+    say(f"{len(jobs)} audits")
+    run_apart(jobs, prepared.folder.path, workers, lambda job: say(f"audited {job['audit']['kind']}"))
+
+
+def audit_job(prepared: Prepared, plain: dict[str, Any], fits: Sequence[dict[str, Any]]) -> None:
+    """Make one finding in a worker; a refusal is left to `audit_all`, which puts it into the report."""
+    with suppress(InputError):
+        audit_one(prepared, AUDITS[plain["kind"]].parse(plain), fits)
+
+
 def _refused(audit: Audit, why: str) -> dict[str, Any]:
     """What the report shows of an audit that could not be made; it is tried anew the next time."""
     spec = audit.plain()
@@ -70,19 +86,24 @@ def audit_one(
 
     Raises `InputError` where the evidence does not suffice.
     """
-    path = finding_file(prepared, audit)
-    key = audit_key(prepared, audit, fits)
-    if path.exists():
-        found: dict[str, Any] = read_json(path)
-        if found.get("key") == key:
-            return found
+    standing = _standing(prepared, audit, fits)
+    if standing is not None:
+        return standing
     say(f"audit {audit.plain()['kind']}")
     with one_thread():
         finding: Finding = audit.run(subject_of(prepared, fits))
-    plain = finding.plain() | {"key": key, "spec": audit.plain()}
+    path = finding_file(prepared, audit)
+    plain = finding.plain() | {"key": audit_key(prepared, audit, fits), "spec": audit.plain()}
     with room_for(path):
         write_json(path, plain)
     return plain
+
+
+def _standing(prepared: Prepared, audit: Audit, fits: Sequence[dict[str, Any]]) -> dict[str, Any] | None:
+    """The finding on disk, where it is of the same evidence."""
+    path = finding_file(prepared, audit)
+    found: dict[str, Any] = read_json(path) if path.exists() else {}
+    return found if found.get("key") == audit_key(prepared, audit, fits) else None
 
 
 def noted_audits(prepared: Prepared, fits: Sequence[dict[str, Any]], but: Sequence[str] = ()) -> list[dict[str, Any]]:

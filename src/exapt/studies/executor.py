@@ -103,5 +103,7 @@ def _feed(worker: subprocess.Popen[str], todo: queue.SimpleQueue[Line], answers:
 
 def _death(code: int, job: Line) -> str:
     killed = "killed, perhaps for want of memory" if code == -signal.SIGKILL else f"exit code {code}"
-    fit = f"{job['arm']}, {job['budget']} labels, seed {job['seed']}"
-    return f"a worker process ended ({killed}) at the fit {fit}; run it again to go on, perhaps with fewer --workers"
+    fit = (
+        "the fit {arm}, {budget} labels, seed {seed}".format(**job) if "arm" in job else f"audit {job['audit']['kind']}"
+    )
+    return f"a worker process ended ({killed}) at {fit}; run it again to go on, perhaps with fewer --workers"

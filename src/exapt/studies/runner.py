@@ -14,7 +14,7 @@ from exapt.audits import Audit
 from exapt.errors import InputError
 from exapt.evidence.conclude import Conclusion
 from exapt.files import write_json
-from exapt.studies.auditing import audit_all, audit_one, noted_audits
+from exapt.studies.auditing import audit_all, audit_apart, audit_one, noted_audits
 from exapt.studies.conclude import conclude_study, report_data
 from exapt.studies.executor import cores, run_apart, run_here
 from exapt.studies.fits import Job, pending, records, run_job
@@ -64,6 +64,7 @@ def run_study(
     jobs = pending(prepared)
     say(f"{len(jobs)} fits to make, {len(records(prepared))} on disk")
     _make(prepared, jobs, min(workers or cores(), len(jobs)), Bar(len(jobs), show=progress, what="fits", unit="fit"))
+    audit_apart(prepared, records(prepared), workers or cores(), say)
     return _result(prepared, len(jobs), say)
 
 

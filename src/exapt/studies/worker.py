@@ -15,7 +15,8 @@ import torch
 import yaml
 
 from exapt.errors import DivergenceError, InputError
-from exapt.studies.fits import run_job
+from exapt.studies.auditing import audit_job
+from exapt.studies.fits import records, run_job
 from exapt.studies.folder import RunFolder
 from exapt.studies.prepare import Prepared, reopen, same_data
 from exapt.studies.spec import StudySpec
@@ -37,7 +38,10 @@ def main(folder: str) -> None:
                 spec = StudySpec.parse(yaml.safe_load((Path(folder) / "study.yaml").read_text("utf-8")), "study.yaml")
                 prepared = reopen(spec, run)
                 same_data(prepared.data, run)
-            run_job(prepared, job)
+            if "audit" in job:
+                audit_job(prepared, job["audit"], records(prepared))
+            else:
+                run_job(prepared, job)
             _answer(answers, {"job": job})
         except (InputError, DivergenceError) as error:
             _answer(answers, {"job": job, "error": str(error), "mistake": True})
