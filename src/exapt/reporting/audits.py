@@ -18,7 +18,7 @@ def overview(found: Sequence[Plain]) -> Section | None:
         return None
     rows = [
         row(
-            str(one["name"]),
+            title(one, found),
             Cell(str(one["verdict"]), mark=str(one.get("level", "unsure"))),
             _rounded(_beside(one.get("effect"), one.get("interval"))),
             _interval(one.get("interval")),
@@ -31,7 +31,15 @@ def overview(found: Sequence[Plain]) -> Section | None:
 
 def each(found: Sequence[Plain]) -> list[Section]:
     """A section for every audit."""
-    return [Section(f"Audit: {one['name']}", _blocks(one)) for one in found]
+    return [Section(f"Audit: {title(one, found)}", _blocks(one)) for one in found]
+
+
+def title(one: Plain, found: Sequence[Plain]) -> str:
+    """An audit's name; where it was made more than once, with the keys that differ."""
+    specs = [dict(other.get("spec") or {}) for other in found if other["name"] == one["name"]]
+    mine = dict(one.get("spec") or {})
+    differing = [f"{key} {value_text(value)}" for key, value in mine.items() if any(s.get(key) != value for s in specs)]
+    return f"{one['name']} ({', '.join(differing)})" if differing else str(one["name"])
 
 
 def _blocks(one: Plain) -> list[Block]:

@@ -106,22 +106,24 @@ def _standing(prepared: Prepared, audit: Audit, fits: Sequence[dict[str, Any]]) 
     return found if found.get("key") == audit_key(prepared, audit, fits) else None
 
 
-def noted_audits(prepared: Prepared, fits: Sequence[dict[str, Any]], but: Sequence[str] = ()) -> list[dict[str, Any]]:
+def noted_audits(
+    prepared: Prepared, fits: Sequence[dict[str, Any]], but: Sequence[dict[str, Any]] = ()
+) -> list[dict[str, Any]]:
     """Findings on disk of audits that were asked for by themselves, as long as they are of the same evidence."""
     found = []
     for path in sorted((prepared.folder.path / "findings").glob("audit-*.json")):
         plain = read_json(path)
-        kind = plain.get("spec", {}).get("kind")
-        if kind in AUDITS and kind not in but:
-            audit = AUDITS[kind].parse(plain["spec"], str(path))
+        spec = plain.get("spec", {})
+        if spec.get("kind") in AUDITS and spec not in but:
+            audit = AUDITS[spec["kind"]].parse(spec, str(path))
             if plain.get("key") == audit_key(prepared, audit, fits):
                 found.append(plain)
     return found
 
 
 def finding_file(prepared: Prepared, audit: Audit) -> Path:
-    """Where an audit's finding stands."""
-    return prepared.folder.path / "findings" / f"audit-{audit.plain()['kind']}.json"
+    """Where an audit's finding stands; with other keys it is another one."""
+    return prepared.folder.path / "findings" / f"audit-{audit.plain()['kind']}-{audit.digest()[:8]}.json"
 
 
 def audit_key(prepared: Prepared, audit: Audit, fits: Sequence[dict[str, Any]]) -> str:

@@ -112,7 +112,7 @@ def _result(prepared: Prepared, computed: int, say: Callable[[str], None] = lamb
     found = records(prepared)
     conclusion, findings = conclude_study(prepared, found)
     audits = audit_all(prepared, prepared.spec.audits, found, say)
-    audits += noted_audits(prepared, found, but=[finding["spec"]["kind"] for finding in audits])
+    audits += noted_audits(prepared, found, but=[finding["spec"] for finding in audits])
     folder = prepared.folder.path
     for finding in findings:
         write_json(folder / "findings" / f"{finding.name}.json", finding.plain())

@@ -125,14 +125,6 @@ class StudySpec(Spec):
                     "corpus; describe it under more_arms, beside a plain adapt for the standard arms"
                 )
 
-    @model_validator(mode="after")
-    def _audits_differ(self) -> Self:
-        kinds = [audit.kind for audit in self.audits]
-        twice = [kind for kind in kinds if kinds.count(kind) > 1]
-        if twice:
-            raise ValueError(f"audits names '{twice[0]}' twice; each kind has one finding in a run")
-        return self
-
     def all_arms(self) -> dict[str, Arm]:
         """Every arm by name, the standard ones first."""
         return {name: self._standard(name) for name in STANDARD if name in self.arms} | dict(self.more_arms)
