@@ -31,6 +31,7 @@ _HOME = {
     "run": "exapt.verbs",
     "schema": "exapt.verbs",
     "show": "exapt.verbs",
+    "shrink": "exapt.verbs",
     "Batch": "exapt.batch",
     "Features": "exapt.batch",
     "InputError": "exapt.errors",

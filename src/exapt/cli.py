@@ -267,6 +267,22 @@ def export(
 
 
 @app.command()
+def shrink(
+    folder: Annotated[Path, typer.Argument(help="A checkpoint's or a fitted model's folder.")],
+    out: Annotated[Path, typer.Option("--out", help="Folder for the smaller one.")],
+    share: Annotated[float, typer.Option(help="Share of each layer's neurons to take out.")] = 0.5,
+    heads: Annotated[bool, typer.Option("--heads", help="Take out the same share of attention heads too.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Write a smaller network out of a whole one, without its least important neurons."""
+    from exapt import verbs
+
+    sizes = verbs.shrink(folder, out, share=share, heads=heads)
+    lines = [f"{name:<12}{before:>14,} to {after:,}" for name, (before, after) in sizes.items()]
+    _print({"out": str(out)} | sizes, as_json, "\n".join([*lines, str(out)]))
+
+
+@app.command()
 def report(run_folder: Annotated[Path, typer.Argument(help="A run's folder.")], as_json: Json = False) -> None:
     """Write a run's report anew from what is on disk, and print its first sentence."""
     from exapt import verbs

@@ -212,6 +212,15 @@ def export(checkpoint: Path | str, out: Path | str, *, to: str = "huggingface") 
     export_huggingface(load(checkpoint), Path(out))
 
 
+def shrink(folder: Path | str, out: Path | str, *, share: float = 0.5, heads: bool = False) -> dict[str, Any]:
+    """Write a checkpoint or a fitted model without its least important neurons; the sizes before and after."""
+    from exapt.adaptation.shrinking import shrink_folder
+
+    if not 0 < share < 1:
+        raise InputError(f"--share {share:g}; expected between 0 and 1, the share of neurons to take out")
+    return shrink_folder(folder, out, share, heads)
+
+
 def report(folder: Path | str) -> StudyResult:
     """Write a run's report anew from its fits on disk; computes no fit."""
     from exapt.reporting import write_report

@@ -176,3 +176,12 @@ def test_audits_side_by_side_are_those_made_one_after_another(copied, tmp_path):
     exapt.run(wanted, out=copied.folder, workers=1)
     exapt.run(wanted, out=tmp_path / "apart", workers=2)
     assert found(tmp_path / "apart") == found(copied.folder)
+
+
+def test_an_alarm_while_pretraining_is_told(copied):
+    path = copied.folder / "checkpoints" / "pretrained-0" / "exapt.json"
+    facts = read_json(path)
+    facts["record"]["monitor"]["alarm"] = {"step": 3, "state": "COLLAPSED", "why": "rank 1 of 60"}
+    path.write_text(json.dumps(facts))
+    result = exapt.report(copied.folder)
+    assert "Pre-training 1, step 3: COLLAPSED: rank 1 of 60." in result.data["warnings"]

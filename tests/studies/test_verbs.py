@@ -304,3 +304,13 @@ def test_run_from_the_command_line_prints_one_object(finished, tmp_path, capsys)
     code, out, err = cli(capsys, "run", study, "--out", tmp_path / "run", "--workers", "1")
     assert code == 0 and out == f"{found['sentence']}\n{tmp_path / 'run' / 'report.html'}\n"
     assert err == "0 fits to make, 4 on disk\n"
+
+
+def test_a_checkpoint_is_shrunk(finished, tmp_path, capsys):
+    checkpoint = finished.folder / "checkpoints" / "pretrained-0"
+    sizes = said(capsys, "shrink", checkpoint, "--out", tmp_path / "small", "--share", "0.5")
+    assert sizes["neurons"][1] * 2 == sizes["neurons"][0] and sizes["bytes"][1] < sizes["bytes"][0]
+    assert exapt.load(tmp_path / "small").backbone.size() == sizes["parameters"][1]
+    assert "--share 1; expected between 0 and 1" in refused(
+        capsys, "shrink", checkpoint, "--out", tmp_path / "none", "--share", "1"
+    )

@@ -111,6 +111,10 @@ def _line(record: dict[str, Any]) -> dict[str, Any]:
 
 def _warnings(prepared: Prepared) -> list[str]:
     found: list[str] = list(prepared.described["warnings"])
+    for place, path in enumerate(prepared.checkpoints):
+        alarm = (read_json(path / "exapt.json")["record"].get("monitor") or {}).get("alarm")
+        if alarm:
+            found.append(f"Pre-training {place + 1}, step {alarm['step']}: {alarm['state']}: {alarm['why']}.")
     if prepared.spec.checkpoint is not None:
         found.append(
             "The checkpoint was made outside this study: whether it was pre-trained on examples of the test part, "
