@@ -41,7 +41,7 @@ studies: $(VENV)/.tests
 
 ## bench: every benchmark that needs no file of yours; each prints ratios measured in one run
 bench: $(VENV)/.tests
-	for name in peak probes masked_lm; do echo "== $$name"; $(BIN)/python benchmarks/$$name.py || exit 1; done
+	for name in peak probes masked_lm fisher monitor shadows pruning contamination; do echo "== $$name"; $(BIN)/python benchmarks/$$name.py || exit 1; done
 	@echo "benchmarks/shakespeare.py needs the text: --data tinyshakespeare.txt"
 
 docs: $(VENV)/.docs
