@@ -11,6 +11,7 @@ import pytest
 from study_standins import FITS, living, scores, start, study_file
 
 import exapt
+from exapt.studies import executor
 
 linux = pytest.mark.skipif(not Path("/proc/self/cmdline").exists(), reason="reads Linux's list of processes")
 
@@ -113,3 +114,13 @@ def wait(ready, seconds):
     while not ready():
         assert time.monotonic() < end, "nothing came of waiting"
         time.sleep(0.1)
+
+
+def test_an_interrupt_before_the_first_job_is_one_still(tmp_path, monkeypatch):
+    def interrupted(self):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(executor.threading.Thread, "start", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        executor.run_apart([{"arm": "a", "budget": 8, "seed": 0}] * 2, tmp_path, 2, lambda job: None)
+    assert not living(tmp_path)

@@ -68,8 +68,18 @@ def run_apart(jobs: Sequence[Line], folder: Path, workers: int, done: Callable[[
         for worker in team:
             worker.kill()
             worker.wait()
-        for thread in threads:
-            thread.join(timeout=5)
+        for worker, thread in zip(team, threads, strict=True):
+            if thread.is_alive():  # an interrupt may come before it was started, and such a one cannot be joined
+                thread.join(timeout=5)
+            _close(worker)
+
+
+def _close(worker: subprocess.Popen[str]) -> None:
+    """Close the pipes of a worker whose thread has not done so."""
+    for pipe in (worker.stdin, worker.stdout):
+        if pipe is not None:
+            with suppress(BrokenPipeError):
+                pipe.close()
 
 
 def _start(folder: Path) -> subprocess.Popen[str]:
