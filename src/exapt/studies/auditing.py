@@ -112,12 +112,10 @@ def noted_audits(
     """Findings on disk of audits that were asked for by themselves, as long as they are of the same evidence."""
     found = []
     for path in sorted((prepared.folder.path / "findings").glob("audit-*.json")):
-        plain = read_json(path)
-        spec = plain.get("spec", {})
+        spec = read_json(path).get("spec", {})
         if spec.get("kind") in AUDITS and spec not in but:
-            audit = AUDITS[spec["kind"]].parse(spec, str(path))
-            if plain.get("key") == audit_key(prepared, audit, fits):
-                found.append(plain)
+            standing = _standing(prepared, AUDITS[spec["kind"]].parse(spec, str(path)), fits)
+            found += [standing] if standing else []
     return found
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
@@ -162,8 +162,12 @@ def _pretrained(spec: StudySpec, folder: RunFolder, run: int, say: Say, progress
     assert spec.corpus is not None and spec.domain is not None
     target = folder.path / "checkpoints" / f"pretrained-{run}"
 
+    @cache  # the corpus's selection, the monitor and the watcher look at the same labelled data: it is read once
+    def labelled(domain: Domain) -> Labelled:
+        return Labelled(spec, domain, folder.cache)
+
     def select(domain: Domain, corpus: Dataset) -> Dataset:
-        data = Labelled(spec, domain, folder.cache)
+        data = labelled(domain)
         _check(data, folder, target)
         if not (target / "exapt.json").exists():
             say(f"pre-training {run + 1} of {spec.checkpoints}")
@@ -172,7 +176,7 @@ def _pretrained(spec: StudySpec, folder: RunFolder, run: int, say: Say, progress
     def watchers(model: Pretraining, domain: Domain) -> list[StudyWatcher]:
         if spec.watch is None:
             return []
-        return [study_watcher(spec.watch, Labelled(spec, domain, folder.cache), model, domain, target, run)]
+        return [study_watcher(spec.watch, labelled(domain), model, domain, target, run)]
 
     pretrain(
         spec.corpus,
@@ -184,7 +188,7 @@ def _pretrained(spec: StudySpec, folder: RunFolder, run: int, say: Say, progress
         progress=progress,
         cache=folder.cache,
         select=select,
-        labelled=lambda domain: Labelled(spec, domain, folder.cache).to_probe(),
+        labelled=lambda domain: labelled(domain).to_probe(),
         watchers=watchers,
     )
     return target
