@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -217,3 +219,30 @@ def test_to_moves_every_part() -> None:
     parts = [moved.inputs, moved.offsets, moved.edges, moved.cell, moved.positions, moved.index]
     parts += [moved.targets["label"], moved.element_targets["site"]]
     assert all(part is not None and part.device.type == "meta" for part in parts)
+
+
+def test_what_an_edge_carries_goes_with_it() -> None:
+    batch = full_batch([3, 0, 4, 2], 1)
+    batch = replace(batch, edge_inputs=torch.arange(batch.edges.shape[1]).float()[:, None])
+    some = batch.select([3, 2, 3])
+    for place, example in enumerate((3, 2, 3)):
+        inside = (batch.edges[0] >= batch.offsets[example]) & (batch.edges[0] < batch.offsets[example + 1])
+        mine = (some.edges[0] >= some.offsets[place]) & (some.edges[0] < some.offsets[place + 1])
+        torch.testing.assert_close(some.edge_inputs[mine], batch.edge_inputs[inside])
+        shifted = batch.edges[:, inside] - batch.offsets[example] + some.offsets[place]
+        torch.testing.assert_close(some.edges[:, mine], shifted)
+
+
+def test_selecting_nodes_of_a_graph_keeps_the_others_as_neighbours() -> None:
+    inputs = torch.arange(5.0)[:, None]
+    ring = torch.tensor([[0, 1, 2, 3, 4], [1, 2, 3, 4, 0]])
+    batch = Batch(
+        inputs, torch.arange(4), edges=ring, linked=True, index=torch.arange(3), edge_inputs=torch.arange(5.0)
+    )
+    some = batch.select([2, 0])
+    assert some.inputs.flatten().tolist() == [2, 0, 1, 3, 4]
+    assert some.offsets.tolist() == [0, 1, 2] and some.index.tolist() == [2, 0]
+    torch.testing.assert_close(some.inputs[some.edges].squeeze(-1), inputs[ring].squeeze(-1))
+    torch.testing.assert_close(some.edge_inputs, batch.edge_inputs)
+    with pytest.raises(ValueError, match="once only"):
+        batch.select([0, 0])

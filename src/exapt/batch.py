@@ -24,11 +24,16 @@ class Batch:
     inputs: Tensor
     """(N, …) one row an element; for pictures (B, C, H, W)."""
     offsets: Tensor
-    """(B + 1,) int64, on the CPU or beside the inputs; `offsets[0] == 0`, `offsets[-1] == N`."""
+    """(B + 1,) int64, on the CPU or beside the inputs; `offsets[0] == 0`, `offsets[-1] == N`. A linked batch may hold
+    more inputs than N: neighbours that edges come from and no example owns."""
     positions: Tensor | None = None
     """(N,) or (N, 2 | 3); None means each example counts its elements from 0."""
     edges: Tensor | None = None
-    """(2, E) indices of elements of this batch."""
+    """(2, E) indices of elements of this batch, from and to; inside one example unless `linked`."""
+    edge_inputs: Tensor | None = None
+    """(E, …) what each edge carries: a weight, a kind of bond, or a vector of periodic shifts."""
+    linked: bool = False
+    """Whether edges run between examples: nodes of one graph, each an example of its own."""
     cell: Tensor | None = None
     """(B, 3, 3) periodic cell vectors."""
     targets: Mapping[str, Tensor] = field(default_factory=dict)
@@ -78,13 +83,35 @@ class Batch:
         """The batch of some examples, in the order asked for (repeats allowed)."""
         chosen = torch.as_tensor(examples, dtype=torch.long, device=self.offsets.device).reshape(-1)
         elements = element_index(self.offsets, chosen)
+        if self.linked:
+            return self._select_linked(chosen, elements)
+        picked, edges = (None, None) if self.edges is None else _select_edges(self.edges, self.offsets, chosen)
         return replace(
             self,
             inputs=self.inputs[chosen] if self.pictures else self.inputs[elements],
             offsets=offsets_of(self.lengths[chosen]),
             positions=None if self.positions is None else self.positions[elements],
-            edges=None if self.edges is None else _select_edges(self.edges, self.offsets, chosen),
+            edges=edges,
+            edge_inputs=None if self.edge_inputs is None or picked is None else self.edge_inputs[picked],
             cell=None if self.cell is None else self.cell[chosen],
+            targets={k: v[chosen] for k, v in self.targets.items()},
+            element_targets={k: v[elements] for k, v in self.element_targets.items()},
+            index=None if self.index is None else self.index[chosen],
+        )
+
+    def _select_linked(self, chosen: Tensor, elements: Tensor) -> Self:
+        """The chosen examples' elements first, all others after them as neighbours that no example owns."""
+        if len(elements.unique()) < len(elements):
+            raise ValueError("a linked batch can give each example once only")
+        left = torch.ones(len(self.inputs), dtype=torch.bool, device=elements.device).index_fill(0, elements, False)
+        order = torch.cat([elements, left.nonzero().squeeze(1)])
+        place = torch.empty_like(order).index_copy(0, order, torch.arange(len(order), device=order.device))
+        return replace(
+            self,
+            inputs=self.inputs[order],
+            offsets=offsets_of(self.lengths[chosen]),
+            positions=None if self.positions is None else self.positions[order],
+            edges=None if self.edges is None else place[self.edges],
             targets={k: v[chosen] for k, v in self.targets.items()},
             element_targets={k: v[elements] for k, v in self.element_targets.items()},
             index=None if self.index is None else self.index[chosen],
@@ -210,9 +237,11 @@ def _ends(values: Tensor, offsets: Tensor, which: str) -> Tensor:
     return values[offsets[:-1] if which == "first" else offsets[1:] - 1]
 
 
-def _select_edges(edges: Tensor, offsets: Tensor, chosen: Tensor) -> Tensor:
-    """Edges of the chosen examples, renumbered; an example's edges stay inside it."""
-    owner = torch.searchsorted(offsets, edges[0], right=True) - 1
-    starts = offsets_of(offsets.diff()[chosen])
-    parts = [edges[:, owner == b] - offsets[b] + starts[i] for i, b in enumerate(chosen.tolist())]
-    return torch.cat(parts, dim=1) if parts else edges[:, :0]
+def _select_edges(edges: Tensor, offsets: Tensor, chosen: Tensor) -> tuple[Tensor, Tensor]:
+    """Which edges (E',) the chosen examples have, and these renumbered (2, E'); an example's edges stay inside it."""
+    owner = torch.searchsorted(offsets, edges[0].contiguous(), right=True) - 1
+    order = torch.argsort(owner, stable=True)
+    bounds = offsets_of(torch.bincount(owner, minlength=len(offsets) - 1))
+    picked = order[element_index(bounds, chosen)]
+    shift = offsets_of(offsets.diff()[chosen])[:-1] - offsets[:-1][chosen]
+    return picked, edges[:, picked] + shift.repeat_interleave(bounds.diff()[chosen])

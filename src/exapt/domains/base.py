@@ -71,7 +71,7 @@ class Arrays:
 class Inputs:
     """What the elements of a domain look like to a backbone."""
 
-    kind: Literal["tokens", "pictures"]
+    kind: Literal["tokens", "pictures", "nodes"]
     vocabulary: int = 0
     """Number of token ids (kind 'tokens')."""
     special: Mapping[str, int] = field(default_factory=dict)
@@ -80,6 +80,10 @@ class Inputs:
     """Colour channels (kind 'pictures')."""
     patch: int = 0
     """Side of a square patch in pixels (kind 'pictures'); an element is one patch."""
+    features: int = 0
+    """Numbers that describe a node (kind 'nodes'); `Batch.edges` join the nodes."""
+    edge_features: int = 0
+    """Numbers that describe an edge (kind 'nodes'); 0: edges are alike."""
     length: int = 0
     """The longest example in elements, ends included."""
 
@@ -89,10 +93,13 @@ class Example:
     """One example as the data set holds it, before packing."""
 
     inputs: np.ndarray
-    """Token ids (n,) or a picture (H, W, C) in uint8 or float."""
+    """Token ids (n,), a picture (H, W, C) in uint8 or float, or nodes (n, F)."""
     index: int
+    """Its row in the store."""
     targets: Mapping[str, np.ndarray] = field(default_factory=dict)
     element_targets: Mapping[str, np.ndarray] = field(default_factory=dict)
+    store: Store | None = None
+    """Where it stands, for examples that are seen with their surroundings: a node with its graph."""
 
 
 class Store(Protocol):
@@ -141,6 +148,7 @@ class Dataset:
             index=int(self.rows[index]),
             targets={k: v[index] for k, v in self.targets.items()},
             element_targets={k: v[index] for k, v in self.element_targets.items()},
+            store=self.store,
         )
 
     @property
@@ -196,6 +204,12 @@ class Domain(ABC):
     baseline: ClassVar[str] = "classical features"
     """What `classical` gives, in words for the report."""
 
+    @property
+    def transductive(self) -> bool:
+        """Whether examples lie in one whole that is always seen, labels apart: the nodes of a graph. Their test part
+        then stays in the corpus, as the field does it."""
+        return False
+
     @abstractmethod
     def read(self, source: Source | Arrays, cache: Path | None = None) -> Dataset:
         """Read a source into a data set; large corpora are encoded once into `cache` and memory-mapped from there."""
@@ -212,8 +226,8 @@ class Domain(ABC):
         """The data set cut to examples no longer than `inputs.length`; `phase` shifts where the cuts fall."""
         return dataset
 
-    def views(self, batch: Batch, rng: torch.Generator) -> tuple[Batch, Batch]:
-        """Two random views of every example."""
+    def views(self, batch: Batch, rng: torch.Generator, count: int = 2) -> list[Batch]:
+        """Independent random views of every example, each a batch of as many examples in the same order."""
         raise InputError(f"{type(self).__name__}: this domain has no views")
 
     def transformations(self) -> Sequence[Transformation]:

@@ -11,13 +11,12 @@ from exapt.backbones.base import Backbone
 from exapt.batch import Batch
 from exapt.domains.base import Domain
 from exapt.errors import InputError
-from exapt.objectives.base import Loss
+from exapt.objectives.base import Loss, PretextSpec
 from exapt.objectives.guess import Guess
 from exapt.objectives.tokens import TokenObjective, check_direction
-from exapt.spec import Spec
 
 
-class AutoregressiveSpec(Spec):
+class AutoregressiveSpec(PretextSpec):
     """Predict each token from those before it; needs `backbone.causal=true`."""
 
     kind: Literal["autoregressive"] = "autoregressive"

@@ -5,14 +5,17 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Self
 
 import torch
 from torch import Tensor, nn
 
 from exapt.backbones.base import Backbone
 from exapt.batch import Batch
+from exapt.domains.base import Dataset, Domain
 from exapt.errors import InputError
 from exapt.objectives.guess import Guess
+from exapt.spec import Spec
 
 
 @dataclass(frozen=True)
@@ -43,3 +46,22 @@ class Objective(nn.Module, ABC):
             f"{type(self).__name__}: predicts no single item, so it has no Fisher information and no outputs to keep; "
             "valid here: l2sp, replay"
         )
+
+
+class PretextSpec(Spec, ABC):
+    """What every objective's description can do."""
+
+    def settled(self, dataset: Dataset, domain: Domain) -> Self:
+        """The same with what the corpus decides (the classes of labels, the number of communities) written out.
+
+        The artifact holds this one, so that it builds the same objective again without the corpus.
+        """
+        return self
+
+    def attach(self, dataset: Dataset, domain: Domain) -> Dataset:
+        """The corpus with targets of the objective's own, such as labels or communities; by default as it is."""
+        return dataset
+
+    @abstractmethod
+    def build(self, domain: Domain, backbone: Backbone, seed: int | None = None) -> Objective:
+        """The objective for a domain and a backbone; raises `InputError` where they do not go together."""

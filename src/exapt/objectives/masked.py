@@ -10,17 +10,16 @@ from pydantic import Field, PositiveInt
 from exapt.backbones.base import Backbone
 from exapt.batch import Batch
 from exapt.domains.base import Domain
-from exapt.objectives.base import Loss, Objective
+from exapt.objectives.base import Loss, Objective, PretextSpec
 from exapt.objectives.guess import Guess
 from exapt.objectives.masked_patches import MaskedPatches
 from exapt.objectives.tokens import TokenObjective, check_direction
-from exapt.spec import Spec
 
 RATIOS = {"tokens": 0.3, "pictures": 0.75}
 """The share hidden by default: ModernBERT's for tokens, MAE's for patches."""
 
 
-class MaskedSpec(Spec):
+class MaskedSpec(PretextSpec):
     """Hide a share of each example and predict it: token ids, or the pixels of patches."""
 
     kind: Literal["masked"] = "masked"

@@ -140,6 +140,8 @@ def corpus_of(prepared: Prepared) -> Dataset:
 
 
 def _unseen(data: Labelled, corpus: Dataset) -> Dataset:
+    if data.domain.transductive:
+        return corpus
     tests = set(_contents(data.test, data.domain))
     seen = np.array([content in tests for content in _contents(corpus, data.domain)], dtype=bool)
     return corpus.subset(np.flatnonzero(~seen)) if seen.any() else corpus

@@ -24,12 +24,27 @@ class Arm(Spec):
     """One way to a fitted model: where its weights start, and how it is adapted."""
 
     start: str = "pretrained"
-    """`pretrained` (this study's checkpoint), `scratch` (a fresh network), `none` (no network), or the folder of
-    another checkpoint."""
+    """`pretrained` (this study's checkpoint), `scratch` (a fresh network), `none` (no network), one of `starts` by its
+    name, or the folder of another checkpoint."""
     adapt: AdaptSpec
     """How the labelled examples are used."""
     what: str = ""
     """A few words for the report."""
+
+
+class Beginning(Spec):
+    """Another pre-training of the same network in the same study, for arms to start from. What is left out is the
+    study's own."""
+
+    objective: ObjectiveSpec | None = None
+    """The loss, such as `{kind: supervised}`; None: the study's."""
+    corpus: Source | None = None
+    """What it is trained on; None: the study's corpus."""
+    pretrain: TrainingSpec | None = None
+    """How long and how fast; None: as the study's."""
+    begin: str | None = None
+    """Whose weights it goes on from: `pretrained`, another of `starts`, or the folder of a checkpoint; None: random
+    weights."""
 
 
 class StudySpec(Spec):
@@ -54,6 +69,9 @@ class StudySpec(Spec):
     """The self-supervised loss."""
     pretrain: TrainingSpec = TrainingSpec(epochs=1)
     """How long and how fast to pre-train."""
+    starts: dict[str, Beginning] = {}
+    """Further pre-trainings by name, for `more_arms` to start from: other objectives, other corpora, or one after
+    another."""
     watch: WatchSpec | None = None
     """Let labels of the pool watch pre-training: it stops where the target loses, and the best checkpoint is kept."""
     checkpoints: PositiveInt = 1

@@ -72,6 +72,8 @@ def pretrain(
     if resume and (folder / FILE).exists():
         agree(folder, identity, partial=True)
         return load_pretrained(folder)
+    objective = objective.settled(dataset, field)
+    dataset = objective.attach(dataset, field)
     parts = hold_out(dataset, field, training.holdout, training.seed)
     model = _model(field, backbone, objective, training.seed)
     batches, evaluate = _feeding(model, field, *parts, training, here)
