@@ -182,3 +182,14 @@ def test_single_patches_are_refused() -> None:
     patches = Batch(torch.zeros(5, 48), offsets_of(torch.tensor([2, 3])), positions=torch.zeros(5, 2))
     with pytest.raises(InputError, match="sees whole pictures"):
         network()(patches)
+
+
+def test_norms_train_over_frozen_layers() -> None:
+    """Torch's own backward pass crashes the process here (channels last, an input without gradient)."""
+    backbone, batch = network(), pictures()
+    wanted = torch.autograd.grad(backbone(batch).elements.square().sum(), list(backbone.final_norm.parameters()))
+    for block in list(backbone.blocks)[:-1]:
+        block.requires_grad_(False)
+    backbone(batch).elements.square().sum().backward()
+    for p, slope in zip(backbone.final_norm.parameters(), wanted, strict=True):
+        torch.testing.assert_close(p.grad, slope)
