@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from typing import ClassVar, Literal, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import torch
 from pydantic import Field, PositiveInt
@@ -180,10 +180,33 @@ class WideGroupNorm(nn.GroupNorm):
     def forward(self, input: Tensor) -> Tensor:
         """(B, C, h, w) to the same in float32, or in float64 if it was."""
         wide = input if input.dtype == torch.float64 else input.float()
-        if torch.is_grad_enabled() and self.weight.requires_grad and not wide.requires_grad:
-            # Torch 2.13's backward pass over channels-last inputs crashes where these need no gradient.
-            wide = wide.detach().requires_grad_()
+        if torch.is_grad_enabled() and self.weight.requires_grad:
+            wide = _Tied.apply(wide, self.weight)
         return F.group_norm(wide, self.num_groups, self.weight, self.bias, self.eps)
+
+
+class _Tied(torch.autograd.Function):
+    """The values as they are, differentiated whenever the weight is.
+
+    Torch 2.13's backward pass of GroupNorm over channels-last values ends the process where it is asked for the slope
+    of the weight and not of the values, as over a frozen layer.
+    """
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(values: Tensor, weight: Tensor) -> Tensor:
+        """The same values."""
+        return values.view_as(values)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor], output: Tensor) -> None:
+        """Nothing is kept."""
+
+    @staticmethod
+    def backward(ctx: Any, *slopes: Tensor) -> tuple[Tensor, None]:
+        """The slope goes on to the values alone."""
+        return slopes[0], None
 
 
 def _norm(kind: str, channels: int) -> nn.Module:
