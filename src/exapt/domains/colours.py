@@ -12,8 +12,9 @@ HUES = torch.tensor([[0.299, 0.587, 0.114], [0.596, -0.274, -0.322], [0.211, -0.
 def hued(angle: Tensor) -> Tensor:
     """The colour circle turned by angles (B,) in radians, brightness kept and greys left as they are.
 
-    A turn in the plane of I and Q. The hue of HSV turns on a hexagon instead and keeps the largest and smallest of
-    the three channels, not the brightness.
+    A turn in the plane of I and Q, which is linear. The hue of HSV turns on a hexagon instead and keeps the largest
+    and the smallest of the three channels, not the brightness: the same colours come out in the same order, lighter or
+    darker ones.
     """
     c, s = angle.cos(), angle.sin()
     turn = torch.eye(3, device=angle.device, dtype=angle.dtype).repeat(len(angle), 1, 1)
@@ -22,9 +23,9 @@ def hued(angle: Tensor) -> Tensor:
     return torch.linalg.inv(axes) @ turn @ axes
 
 
-def gained(gain: Tensor) -> Tensor:
+def gained(factor: Tensor) -> Tensor:
     """Every channel times a factor (B,)."""
-    return gain[:, None, None] * torch.eye(3, device=gain.device, dtype=gain.dtype)
+    return factor[:, None, None] * torch.eye(3, device=factor.device, dtype=factor.dtype)
 
 
 def saturated(factor: Tensor) -> Tensor:

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 import torch
 from torch import Tensor
 
-from exapt.domains.viewing import PictureViewSpec, Plan
+from exapt.domains.viewing import SIGMA, PictureViewSpec, Plan
 from exapt.domains.views import uniform
 
 TRIES = 10
 """Windows drawn before the largest fitting one is taken, as torchvision does."""
 STEPS = 4
 """Brightness, contrast, saturation, hue."""
-SIGMA = (0.1, 2.0)
-"""Least and most standard deviation of the blur in pixels (SimCLR)."""
 
 
 class Drawn(NamedTuple):
@@ -40,6 +38,14 @@ class Drawn(NamedTuple):
     """(B,) pixels of blur; 0: none."""
     solarise: Tensor
     """(B,) whether what is bright is inverted."""
+
+    def part(self, rows: slice) -> Self:
+        """The parameters of some of the views."""
+        return type(self)(*(each[rows] for each in self))
+
+    def to(self, device: torch.device) -> Self:
+        """The same on a device."""
+        return type(self)(*(each.to(device, non_blocking=True) for each in self))
 
 
 def draw(spec: PictureViewSpec, plan: Plan, count: int, rng: torch.Generator) -> Drawn:

@@ -1,71 +1,78 @@
-"""Random views of a batch in two passes over its pixels: one resampling, one affine map of the channels."""
+"""What a batch of random views is made of: one resampling, one affine map of the channels, and two rarer changes."""
 
 from __future__ import annotations
 
-import math
+from typing import NamedTuple, Self
 
 import torch
 from torch import Tensor
 from torch.nn.functional import conv2d, pad
 
 from exapt.domains.colours import gained, hued, saturated
-from exapt.domains.drawing import SIGMA, STEPS, Drawn
-from exapt.domains.warping import after, moved, turn, window
+from exapt.domains.drawing import STEPS, Drawn
+from exapt.domains.scale import Scale
+from exapt.domains.viewing import blur_radius
+from exapt.domains.warping import after, turn, window
 
-RADIUS = math.ceil(3 * SIGMA[1])
-"""Half the width of the blur's kernel in pixels."""
+
+class Maps(NamedTuple):
+    """What is done to the places and the channels of B pictures of C channels."""
+
+    places: Tensor
+    """(B, 2, 3) where the places of each view lie in its picture."""
+    pixel: Tensor
+    """(B, C, C) what a pixel is multiplied by."""
+    average: Tensor
+    """(B, C, C) what the picture's mean, times which is added, is multiplied by."""
+    shift: Tensor
+    """(B, C, 1) what is added besides."""
+
+    def part(self, rows: slice) -> Self:
+        """The maps of some of the pictures."""
+        return type(self)(*(each[rows] for each in self))
 
 
-def warp(pictures: Tensor, drawn: Drawn) -> Tensor:
-    """Cropped, then mirrored, then turned, in one resampling of (B, C, H, W).
+def maps_of(drawn: Drawn, like: Tensor, scale: Scale) -> Maps:
+    """The maps for standardised pictures (…, C, H, W).
+
+    Brightness, saturation, hue and grey are linear in the channels. Contrast scales the distance from the picture's
+    mean grey: linear too, once a pixel is split into the picture's mean and its distance from that. So with D the
+    product of what happens to the distance, and M of what happens to the mean μ, a pixel x becomes D x + (M − D) μ.
+    The step from standardised pictures to the scale from 0 to 1 goes into the same maps.
+    """
+    channels, height, width = like.shape[-3:]
+    gain, offset = scale.gain(like), scale.offset(like)[:, None]
+    of_distance, of_mean = (_of_channels(m, channels).to(like) for m in colour_maps(drawn))
+    places = place_maps(drawn, height, width).to(like)
+    return Maps(places, of_distance * gain, (of_mean - of_distance) * gain, of_mean @ offset)
+
+
+def place_maps(drawn: Drawn, height: int, width: int) -> Tensor:
+    """(B, 2, 3) cropped, then mirrored, then turned: a place of the view is turned, then mirrored, then in the window.
 
     A window is never larger than the picture, so nothing is made smaller and reading between four neighbours cannot
     alias. Turned corners show what lies around the window, and beyond the picture its border.
     """
-    if _still(drawn, pictures):
-        return pictures
-    return moved(pictures, place_maps(drawn, *pictures.shape[2:]))
-
-
-def place_maps(drawn: Drawn, height: int, width: int) -> Tensor:
-    """(B, 2, 3) where the places of each view lie in its picture: turned, then mirrored, then in the window."""
-    whole = torch.tensor([width, height], device=drawn.size.device, dtype=torch.float32)
+    whole = torch.tensor([width, height], device=drawn.size.device, dtype=drawn.size.dtype)
     size = drawn.size / whole
     mirrored = torch.stack([torch.where(drawn.flip, -size[:, 0], size[:, 0]), size[:, 1]], 1)
     crop = window((2 * drawn.corner + drawn.size) / whole - 1, mirrored)
     return after(crop, turn(drawn.angle, height / width))
 
 
-def _still(drawn: Drawn, pictures: Tensor) -> bool:
-    whole = torch.tensor(pictures.shape[:1:-1], device=drawn.size.device)
-    return not (drawn.flip.any() or drawn.angle.any() or (drawn.size != whole).any())
-
-
-def recolour(pictures: Tensor, drawn: Drawn) -> Tensor:
-    """Jitter and grey of (B, C, H, W) on the scale from 0 to 1, opacity left alone; clipped once, at the end.
-
-    Brightness, saturation, hue and grey are linear in the channels. Contrast scales the distance from the picture's
-    mean grey: linear too, once a pixel is split into the picture's mean and its distance from that. So with D the
-    product of what happens to the distance, and M of what happens to the mean μ, a pixel x becomes D x + (M − D) μ.
-    """
-    if not (drawn.grey.any() or (drawn.jitter != _idle(drawn.jitter)).any()):
-        return pictures
-    if pictures.shape[1] < 3:
-        return _relit(pictures, drawn)
-    of_distance, of_mean = colour_maps(drawn)
-    colours = pictures[:, :3]
-    mean = colours.mean((2, 3))[:, :, None]
-    maps = of_distance.to(pictures)
-    new = torch.einsum("bij,bjhw->bihw", maps, colours).add_(((of_mean.to(pictures) - maps) @ mean)[..., None])
-    return torch.cat([new.clamp_(0, 1), pictures[:, 3:]], 1) if pictures.shape[1] > 3 else new.clamp_(0, 1)
+def recolour(pictures: Tensor, maps: Maps) -> Tensor:
+    """Standardised (B, C, H, W) with jitter and grey, on the scale from 0 to 1; clipped once, at the end."""
+    count, channels = pictures.shape[:2]
+    rest = (maps.average @ pictures.mean((2, 3))[:, :, None]).add_(maps.shift)
+    return torch.bmm(maps.pixel, pictures.reshape(count, channels, -1)).add_(rest).clamp_(0, 1).view_as(pictures)
 
 
 def colour_maps(drawn: Drawn) -> tuple[Tensor, Tensor]:
     """(B, 3, 3) what happens to a pixel's distance from the picture's mean, and to the mean itself."""
     brightness, contrast, saturation, hue = drawn.jitter.unbind(1)
-    shared = [gained(brightness), saturated(saturation), hued(hue)]
-    distance = torch.stack([shared[0], gained(contrast), *shared[1:]], 1)
-    mean = torch.stack([shared[0], saturated(contrast), *shared[1:]], 1)
+    shared = [saturated(saturation), hued(hue)]
+    distance = torch.stack([gained(brightness), gained(contrast), *shared], 1)
+    mean = torch.stack([gained(brightness), saturated(contrast), *shared], 1)
     last = saturated(1 - drawn.grey.to(brightness))
     return last @ _product(distance, drawn.order), last @ _product(mean, drawn.order)
 
@@ -79,43 +86,40 @@ def _product(steps: Tensor, order: Tensor) -> Tensor:
     return found
 
 
-def _relit(pictures: Tensor, drawn: Drawn) -> Tensor:
-    """Brightness and contrast of pictures without colour; they commute."""
-    brightness, contrast = (drawn.jitter[:, k, None, None, None].to(pictures) for k in (0, 1))
-    mean = pictures.mean((1, 2, 3), keepdim=True)
-    return (brightness * (mean + contrast * (pictures - mean))).clamp_(0, 1)
-
-
-def _idle(jitter: Tensor) -> Tensor:
-    return torch.tensor([1.0, 1.0, 1.0, 0.0], device=jitter.device)
+def _of_channels(maps: Tensor, channels: int) -> Tensor:
+    """(B, C, C): opacity, the fourth channel, stays; of pictures without colour each channel fares as grey does."""
+    if channels == 3:
+        return maps
+    if channels == 4:
+        wide = torch.eye(4, device=maps.device).repeat(len(maps), 1, 1)
+        wide[:, :3, :3] = maps
+        return wide
+    return maps.sum(2)[:, 0, None, None] * torch.eye(channels, device=maps.device)
 
 
 def blur(pictures: Tensor, sigma: Tensor) -> Tensor:
-    """Those of (B, C, H, W) with a standard deviation (B,) above 0 pixels smoothed by a Gaussian, mirrored edges."""
-    rows = sigma.nonzero()[:, 0].to(pictures.device)
+    """Those of (B, C, H, W) whose standard deviation (B,) is above 0 pixels smoothed by a Gaussian, edges mirrored."""
+    rows = sigma.nonzero()[:, 0]
     if not len(rows):
         return pictures
     some = pictures[rows]
-    count, channels = some.shape[:2]
-    kernel = _kernel(sigma[sigma > 0].to(pictures)).repeat_interleave(channels, 0)[:, None]
-    radius = kernel.shape[-1] // 2
-    flat = pad(some.reshape(1, count * channels, *some.shape[2:]), [radius] * 4, mode="reflect")
-    across = conv2d(flat, kernel[:, :, None, :], groups=count * channels)
-    down = conv2d(across, kernel[:, :, :, None], groups=count * channels)
+    radius, planes = blur_radius(*some.shape[2:]), some.shape[0] * some.shape[1]
+    kernel = _kernel(sigma[rows].to(pictures), radius).repeat_interleave(some.shape[1], 0)[:, None]
+    flat = pad(some.reshape(1, planes, *some.shape[2:]), [radius] * 4, mode="reflect")
+    across = conv2d(flat, kernel[:, :, None, :], groups=planes)
+    down = conv2d(across, kernel[:, :, :, None], groups=planes)
     return pictures.index_copy(0, rows, down.reshape(some.shape))
 
 
-def _kernel(sigma: Tensor) -> Tensor:
+def _kernel(sigma: Tensor, radius: int) -> Tensor:
     """(B, 2 r + 1) weights that sum to one."""
-    at = torch.arange(-RADIUS, RADIUS + 1, device=sigma.device)
+    at = torch.arange(-radius, radius + 1, device=sigma.device)
     weight = (-0.5 * (at / sigma[:, None]) ** 2).exp()
     return weight / weight.sum(1, keepdim=True)
 
 
 def solarise(pictures: Tensor, chosen: Tensor) -> Tensor:
-    """Those of (B, C, H, W) chosen (B,) with what is brighter than half inverted, opacity left alone."""
-    if not chosen.any():
-        return pictures
-    colours = pictures[:, :3]
-    inverted = torch.where((colours >= 0.5) & chosen.to(pictures.device)[:, None, None, None], 1 - colours, colours)
-    return torch.cat([inverted, pictures[:, 3:]], 1)
+    """Those of (B, C, H, W) chosen (B,) with what is at least half bright inverted, opacity left alone."""
+    bright = (pictures >= 0.5) & chosen[:, None, None, None]
+    bright[:, 3:] = False
+    return torch.where(bright, 1 - pictures, pictures)

@@ -19,7 +19,8 @@ from exapt.domains.patches import patch_positions, patchify
 from exapt.domains.picture_views import PictureViews
 from exapt.domains.pictures import PictureSource
 from exapt.domains.picturing import Shape, fit, read_pictures
-from exapt.domains.random_views import Scale, random_views
+from exapt.domains.random_views import random_views
+from exapt.domains.scale import Scale
 from exapt.domains.targets import element_targets_of, targets_of
 from exapt.domains.viewing import PictureViewSpec
 from exapt.domains.views import Transformation

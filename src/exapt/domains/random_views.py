@@ -1,57 +1,57 @@
-"""Random views of standardised pictures: to the scale from 0 to 1, changed, and back."""
+"""Random views of standardised pictures, whole batches at once, by the fused path or through kornia."""
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Iterator
 
 import torch
 from torch import Tensor
 
-from exapt.domains.drawing import draw
-from exapt.domains.fused_views import blur, recolour, solarise, warp
+from exapt.domains.drawing import Drawn, draw
+from exapt.domains.fused_views import Maps, blur, maps_of, recolour, solarise
+from exapt.domains.kornia_views import Chain
+from exapt.domains.scale import Scale
 from exapt.domains.viewing import PictureViewSpec, Plan
+from exapt.domains.warping import moved
 
-
-class Scale(NamedTuple):
-    """How a domain's pictures were standardised, and the range their raw values have."""
-
-    mean: Tensor
-    """(C,) that was taken off each channel."""
-    spread: Tensor
-    """(C,) that it was divided by."""
-    lowest: float
-    highest: float
-
-    def unit(self, pictures: Tensor) -> Tensor:
-        """Standardised (B, C, H, W) on the scale from 0 to 1."""
-        gain, offset = self._map(pictures)
-        return torch.addcmul(offset, pictures, gain)
-
-    def standard(self, pictures: Tensor) -> Tensor:
-        """(B, C, H, W) on the scale from 0 to 1, standardised."""
-        gain, offset = self._map(pictures)
-        return (pictures - offset) / gain
-
-    def _map(self, pictures: Tensor) -> tuple[Tensor, Tensor]:
-        reach = self.highest - self.lowest
-        gain, offset = self.spread / reach, (self.mean - self.lowest) / reach
-        return gain.to(pictures)[:, None, None], offset.to(pictures)[:, None, None]
+RUN = 200_000
+"""Numbers that a CPU changes in one go: they stay in its cache, and their memory is used again without being asked of
+the system anew, which took longer than the sums."""
 
 
 def random_views(
     pictures: Tensor, spec: PictureViewSpec, plan: Plan, scale: Scale, rng: torch.Generator, count: int
 ) -> list[Tensor]:
     """`count` independent views of standardised pictures (B, C, H, W)."""
-    unit = scale.unit(pictures)
     if spec.path == "kornia":
-        from exapt.domains.kornia_views import chain, through
+        chain, unit = Chain(spec, plan), scale.unit(pictures)
+        return [scale.standard_(chain(unit, rng)) for _ in range(count)]
+    drawn = draw(spec, plan, count * len(pictures), rng).to(pictures.device)
+    maps = maps_of(drawn, pictures, scale)
+    views = pictures.new_empty(count * len(pictures), *pictures.shape[1:])
+    for seen, rows in _runs(pictures, count):
+        views[rows] = fused(pictures[seen], drawn.part(rows), maps.part(rows), plan, scale)
+    return list(views.split(max(1, len(pictures))))
 
-        steps = chain(spec, plan)
-        return [scale.standard(through(steps, unit, rng)) for _ in range(count)]
-    return [scale.standard(_view(unit, spec, plan, rng)) for _ in range(count)]
+
+def fused(pictures: Tensor, drawn: Drawn, maps: Maps, plan: Plan, scale: Scale) -> Tensor:
+    """What was drawn, done: one resampling, one map of the channels, and what a few pictures may get on top."""
+    seen = moved(pictures, maps.places) if plan.moves else pictures
+    if not plan.colours:
+        return seen
+    unit = recolour(seen, maps)
+    if plan.blur:
+        unit = blur(unit, drawn.sigma)
+    if plan.solarise:
+        unit = solarise(unit, drawn.solarise)
+    return scale.standard_(unit)
 
 
-def _view(unit: Tensor, spec: PictureViewSpec, plan: Plan, rng: torch.Generator) -> Tensor:
-    drawn = draw(spec, plan, len(unit), rng)
-    changed = recolour(warp(unit, drawn), drawn)
-    return solarise(blur(changed, drawn.sigma), drawn.solarise)
+def _runs(pictures: Tensor, count: int) -> Iterator[tuple[slice, slice]]:
+    """Runs of pictures and of their views, `count` times; each time in one run on an accelerator."""
+    total = len(pictures)
+    size = total if pictures.device.type != "cpu" else max(1, RUN // max(1, pictures[:1].numel()))
+    for first in range(0, count * total, max(1, total)):
+        for start in range(0, total, size):
+            end = min(start + size, total)
+            yield slice(start, end), slice(first + start, first + end)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Annotated, Literal, NamedTuple
 
 from pydantic import Field, PositiveFloat, model_validator
@@ -11,9 +12,13 @@ from exapt.spec import Spec
 
 Share = Annotated[float, Field(ge=0, le=1)]
 
+COLOURED = (3, 4)
+"""Numbers of channels that are red, green, blue, and perhaps opacity."""
 SMALL = 64
 """Pictures with no side beyond this are not blurred by default: there is nothing left of them (SimCLR leaves blur out
 on CIFAR's 32 pixels)."""
+SIGMA = (0.1, 2.0)
+"""Least and most standard deviation of the blur in pixels (SimCLR)."""
 USUAL = 0.5
 """SimCLR's colour strength for small pictures."""
 
@@ -34,6 +39,11 @@ class Jitter(Spec):
     def coloured(self) -> bool:
         """Whether it needs pictures in colour."""
         return self.saturation > 0 or self.hue > 0
+
+    @property
+    def on(self) -> bool:
+        """Whether it changes anything."""
+        return self.coloured or self.brightness > 0 or self.contrast > 0
 
 
 class PictureViewSpec(Spec):
@@ -75,31 +85,44 @@ class PictureViewSpec(Spec):
         """What the keys come to for pictures of one shape; raises `InputError` where they ask for what cannot be."""
         jitter = self._jitter(channels)
         grey = self.grey if self.grey is not None else 0.2 * jitter.coloured
-        if channels < 3 and (jitter.coloured or grey):
-            key = "grey" if not jitter.coloured else "jitter"
+        if channels not in COLOURED and (jitter.coloured or grey):
+            key = "jitter" if jitter.coloured else "grey"
             raise InputError(
-                f"domain.views.{key}: these pictures have {channels} channel{'s' * (channels > 1)}, so no colour to "
-                "change; valid here: domain.views.grey=0 and domain.views.jitter by name, brightness and contrast only"
+                f"domain.views.{key}: pictures of {channels} channel{'s' * (channels > 1)} have no colour to change; "
+                "valid here: grey: 0, and jitter: {brightness: …, contrast: …} or 0"
             )
         blur = self.blur if self.blur is not None else 0.5 * (max(height, width) > SMALL)
-        return Plan(height, width, channels, jitter, grey, blur)
+        moves = self.crop is not None or self.flip > 0 or self.rotation > 0
+        return Plan(height, width, moves, jitter, grey, blur, self.solarise)
 
     def _jitter(self, channels: int) -> Jitter:
         if isinstance(self.jitter, Jitter):
             return self.jitter
         strength = USUAL if self.jitter is None else self.jitter
-        light = {"brightness": 0.8 * strength, "contrast": 0.8 * strength}
-        if channels < 3 and self.jitter is None:
-            return Jitter(**light)
-        return Jitter(**light, saturation=0.8 * strength, hue=0.2 * strength)
+        light = Jitter(brightness=0.8 * strength, contrast=0.8 * strength)
+        if channels not in COLOURED and self.jitter is None:
+            return light
+        return light.model_copy(update={"saturation": 0.8 * strength, "hue": 0.2 * strength})
 
 
 class Plan(NamedTuple):
-    """The keys that a picture's shape decides, decided."""
+    """What is done to pictures of one shape."""
 
     height: int
     width: int
-    channels: int
+    moves: bool
+    """Whether any view is cropped, mirrored or turned."""
     jitter: Jitter
     grey: float
     blur: float
+    solarise: float
+
+    @property
+    def colours(self) -> bool:
+        """Whether anything but places changes."""
+        return self.jitter.on or self.grey + self.blur + self.solarise > 0
+
+
+def blur_radius(height: int, width: int) -> int:
+    """Half the width of the blur's kernel in pixels: three deviations, or as far as a picture can be mirrored."""
+    return min(math.ceil(3 * SIGMA[1]), height - 1, width - 1)
