@@ -28,10 +28,10 @@ def random_views(
         return [scale.standard_(chain(unit, rng)) for _ in range(count)]
     drawn = draw(spec, plan, count * len(pictures), rng).to(pictures.device)
     maps = maps_of(drawn, pictures, scale)
-    views = pictures.new_empty(count * len(pictures), *pictures.shape[1:])
+    views = pictures.new_empty(count, *pictures.shape)
     for seen, rows in _runs(pictures, count):
-        views[rows] = fused(pictures[seen], drawn.part(rows), maps.part(rows), plan, scale)
-    return list(views.split(max(1, len(pictures))))
+        views.flatten(0, 1)[rows] = fused(pictures[seen], drawn.part(rows), maps.part(rows), plan, scale)
+    return list(views)
 
 
 def fused(pictures: Tensor, drawn: Drawn, maps: Maps, plan: Plan, scale: Scale) -> Tensor:
