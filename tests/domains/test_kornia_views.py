@@ -69,7 +69,7 @@ def test_jitter_equals_kornias_for_given_factors() -> None:
         theirs = kornia.augmentation.ColorJitter(0.3, 0.3, 0.3, p=1.0).apply_transform(values, params, {})
         grey = kornia.color.rgb_to_grayscale(theirs).expand(-1, 3, -1, -1)
         theirs = torch.where(of.grey[:, None, None, None], grey, theirs)
-        ours = recolour(values, maps_of(of._replace(order=torch.tensor([order] * 60)), values, UNIT))
+        ours = recolour(values, maps_of(of, values, UNIT))
         torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=1e-5)
 
 
@@ -110,7 +110,6 @@ def test_what_is_drawn_is_alike_in_distribution() -> None:
     for k, name in enumerate(("brightness_factor", "contrast_factor", "saturation_factor")):
         alike(plain[:, k], jitter[name])
     alike(plain[:, 3] / (2 * math.pi), jitter["hue_factor"])
-    assert abs(float((drawn(COUNT).jitter[:, 0] == 1).float().mean()) - 0.2) < 4.5 * math.sqrt(0.16 / COUNT)
 
 
 @pytest.mark.parametrize("hue", [0.0, 0.1])

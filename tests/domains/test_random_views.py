@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from itertools import permutations
 from pathlib import Path
 
 import numpy as np
@@ -70,8 +71,8 @@ def moved_one_by_one(picture: np.ndarray, of: Drawn, b: int) -> np.ndarray:
     return view
 
 
-def recoloured_one_by_one(picture: np.ndarray, of: Drawn, b: int) -> np.ndarray:
-    """One picture (3, H, W): brightness, contrast, saturation and hue in the drawn order, then grey, then clipped."""
+def recoloured_one_by_one(picture: np.ndarray, of: Drawn, b: int, order: tuple[int, ...]) -> np.ndarray:
+    """One picture (3, H, W): brightness, contrast, saturation and hue in some order, then grey, then clipped."""
     weights = np.array([0.299, 0.587, 0.114])
     yiq = np.array([[0.299, 0.587, 0.114], [0.596, -0.274, -0.322], [0.211, -0.523, 0.312]])
 
@@ -84,7 +85,7 @@ def recoloured_one_by_one(picture: np.ndarray, of: Drawn, b: int) -> np.ndarray:
         return np.tensordot(np.linalg.inv(yiq), np.stack([y, colour.real, colour.imag]), 1)
 
     bright, contrast, saturation, hue = of.jitter[b].double().tolist()
-    for step in of.order[b].tolist():
+    for step in order:
         if step == 0:
             picture = picture * bright
         elif step == 1:
@@ -134,8 +135,9 @@ def test_one_map_of_the_channels_equals_the_steps_one_by_one() -> None:
     standard = (raw - scale.mean[:, None, None]) / scale.spread[:, None, None]
     of = drawn(60, 5, 6, jitter=1.0, grey=0.3)
     found = recolour(standard, maps_of(of, standard, scale))
+    orders = list(permutations(range(4)))
     for b in range(60):
-        expected = recoloured_one_by_one(raw[b].double().numpy(), of, b)
+        expected = recoloured_one_by_one(raw[b].double().numpy(), of, b, orders[b % len(orders)])
         np.testing.assert_allclose(found[b].numpy(), expected, atol=1e-5)
 
 
@@ -203,6 +205,23 @@ def test_the_same_views_whole_or_in_runs(monkeypatch: pytest.MonkeyPatch) -> Non
     whole = domain.views(batch, rng(), 3)
     for a, b in zip(parts, whole, strict=True):
         torch.testing.assert_close(a.inputs, b.inputs, atol=1e-5, rtol=1e-5)
+
+
+def test_each_change_happens_as_often_as_asked() -> None:
+    count = 4000
+    of = drawn(
+        count, 8, 12, flip=0.3, rotation=10, rotated=0.6, jitter=0.5, jittered=0.7, grey=0.1, blur=0.4, solarise=0.2
+    )
+    shares = {
+        0.3: of.flip,
+        0.6: of.angle != 0,
+        0.7: of.jitter[:, 0] != 1,
+        0.1: of.grey,
+        0.4: of.sigma > 0,
+        0.2: of.solarise,
+    }
+    for share, happened in shares.items():
+        assert abs(float(happened.float().mean()) - share) < 4.5 * math.sqrt(share * (1 - share) / count)
 
 
 def test_nothing_on_changes_nothing() -> None:

@@ -5,30 +5,29 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-HUES = torch.tensor([[0.299, 0.587, 0.114], [0.596, -0.274, -0.322], [0.211, -0.523, 0.312]])
-"""RGB to YIQ: brightness, and two axes of colour that a turn of the hue turns."""
+YIQ = torch.tensor([[0.299, 0.587, 0.114], [0.596, -0.274, -0.322], [0.211, -0.523, 0.312]], dtype=torch.float64)
+"""RGB to brightness and two axes of colour."""
+GREY = YIQ[0].expand(3, 3)
+"""Every channel becomes the brightness."""
+COLOUR = torch.eye(3, dtype=torch.float64) - GREY
+"""What a colour has beyond its grey."""
+QUARTER = torch.linalg.inv(YIQ) @ torch.tensor([[0.0, 0, 0], [0, 0, -1], [0, 1, 0]], dtype=torch.float64) @ YIQ
+"""That, a quarter turn further round the colour circle."""
+
+
+def coloured(light: Tensor, colour: Tensor, angle: Tensor) -> Tensor:
+    """Grey times `light`, and what is beyond it times `colour` and turned by `angle` in radians, (B,) each.
+
+    All changes of light and colour are of this form, so they can be done in any order. A hue is a turn in the plane of
+    I and Q, which is linear and keeps brightness. The hue of HSV turns on a hexagon instead and keeps the largest and
+    the smallest of the three channels: the same colours in the same order, some of them lighter or darker.
+    """
+    grey, own, quarter = (part.to(angle) for part in (GREY, COLOUR, QUARTER))
+    across, along = (colour * part for part in (angle.cos(), angle.sin()))
+    return light[:, None, None] * grey + across[:, None, None] * own + along[:, None, None] * quarter
 
 
 def hued(angle: Tensor) -> Tensor:
-    """The colour circle turned by angles (B,) in radians, brightness kept and greys left as they are.
-
-    A turn in the plane of I and Q, which is linear. The hue of HSV turns on a hexagon instead and keeps the largest
-    and the smallest of the three channels, not the brightness: the same colours come out in the same order, lighter or
-    darker ones.
-    """
-    c, s = angle.cos(), angle.sin()
-    turn = torch.eye(3, device=angle.device, dtype=angle.dtype).repeat(len(angle), 1, 1)
-    turn[:, 1, 1], turn[:, 1, 2], turn[:, 2, 1], turn[:, 2, 2] = c, -s, s, c
-    axes = HUES.to(turn)
-    return torch.linalg.inv(axes) @ turn @ axes
-
-
-def gained(factor: Tensor) -> Tensor:
-    """Every channel times a factor (B,)."""
-    return factor[:, None, None] * torch.eye(3, device=factor.device, dtype=factor.dtype)
-
-
-def saturated(factor: Tensor) -> Tensor:
-    """Mixed with the own grey: a factor (B,) of 0 is grey, 1 is as it was, more is more colourful."""
-    grey = HUES[0].to(factor).expand(3, 3)
-    return gained(factor) + (1 - factor)[:, None, None] * grey
+    """The colour circle turned by angles (B,) in radians, brightness kept and greys left as they are."""
+    one = torch.ones_like(angle)
+    return coloured(one, one, angle)

@@ -13,8 +13,6 @@ from exapt.domains.views import uniform
 
 TRIES = 10
 """Windows drawn before the largest fitting one is taken, as torchvision does."""
-STEPS = 4
-"""Brightness, contrast, saturation, hue."""
 
 
 class Drawn(NamedTuple):
@@ -30,8 +28,6 @@ class Drawn(NamedTuple):
     """(B,) radians it is turned by."""
     jitter: Tensor
     """(B, 4) factors of brightness, contrast and saturation, and radians of hue; (1, 1, 1, 0) changes nothing."""
-    order: Tensor
-    """(B, 4) in which order the four are applied."""
     grey: Tensor
     """(B,) whether colour is taken out."""
     sigma: Tensor
@@ -56,14 +52,13 @@ def draw(spec: PictureViewSpec, plan: Plan, count: int, rng: torch.Generator) ->
         [plan.jitter.brightness, plan.jitter.contrast, plan.jitter.saturation, 2 * math.pi * plan.jitter.hue],
         device=rng.device,
     )
-    change = uniform(count, 1.0, rng, STEPS) * reach * _happens(spec.jittered, count, rng)[:, None]
+    change = uniform(count, 1.0, rng, 4) * reach * _happens(spec.jittered, count, rng)[:, None]
     return Drawn(
         corner=corner,
         size=size,
         flip=_happens(spec.flip, count, rng),
         angle=angle,
         jitter=change + torch.tensor([1.0, 1.0, 1.0, 0.0], device=rng.device),
-        order=_random(count, STEPS, rng).argsort(1),
         grey=_happens(plan.grey, count, rng),
         sigma=(SIGMA[0] + (SIGMA[1] - SIGMA[0]) * _random(count, 1, rng)[:, 0]) * _happens(plan.blur, count, rng),
         solarise=_happens(spec.solarise, count, rng),

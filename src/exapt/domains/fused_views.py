@@ -8,22 +8,22 @@ import torch
 from torch import Tensor
 from torch.nn.functional import conv2d, pad
 
-from exapt.domains.colours import gained, hued, saturated
-from exapt.domains.drawing import STEPS, Drawn
+from exapt.domains.colours import GREY, coloured
+from exapt.domains.drawing import Drawn
 from exapt.domains.scale import Scale
-from exapt.domains.viewing import blur_radius
+from exapt.domains.viewing import COLOURED, blur_radius
 from exapt.domains.warping import after, turn, window
 
 
 class Maps(NamedTuple):
-    """What is done to the places and the channels of B pictures of C channels."""
+    """What is done to the places and the channels of B standardised pictures of C channels."""
 
     places: Tensor
     """(B, 2, 3) where the places of each view lie in its picture."""
     pixel: Tensor
     """(B, C, C) what a pixel is multiplied by."""
     average: Tensor
-    """(B, C, C) what the picture's mean, times which is added, is multiplied by."""
+    """(B, C, C) what the picture's mean is multiplied by before it is added."""
     shift: Tensor
     """(B, C, 1) what is added besides."""
 
@@ -35,16 +35,39 @@ class Maps(NamedTuple):
 def maps_of(drawn: Drawn, like: Tensor, scale: Scale) -> Maps:
     """The maps for standardised pictures (…, C, H, W).
 
-    Brightness, saturation, hue and grey are linear in the channels. Contrast scales the distance from the picture's
-    mean grey: linear too, once a pixel is split into the picture's mean and its distance from that. So with D the
-    product of what happens to the distance, and M of what happens to the mean μ, a pixel x becomes D x + (M − D) μ.
-    The step from standardised pictures to the scale from 0 to 1 goes into the same maps.
+    With a pixel x split into its picture's mean μ and the distance from it, contrast multiplies the distance and turns
+    into a linear map like the others: with D the product of what happens to the distance, and M of what happens to the
+    mean, x becomes D x + (M − D) μ. The step from standardised pictures to the scale from 0 to 1 goes into D and M.
     """
     channels, height, width = like.shape[-3:]
     gain, offset = scale.gain(like), scale.offset(like)[:, None]
-    of_distance, of_mean = (_of_channels(m, channels).to(like) for m in colour_maps(drawn))
+    of_pixel, of_mean = (part.to(like) for part in colour_maps(drawn, channels))
     places = place_maps(drawn, height, width).to(like)
-    return Maps(places, of_distance * gain, (of_mean - of_distance) * gain, of_mean @ offset)
+    return Maps(places, of_pixel * gain, of_mean * gain, (of_pixel + of_mean) @ offset)
+
+
+def colour_maps(drawn: Drawn, channels: int) -> tuple[Tensor, Tensor]:
+    """(B, C, C) D and M − D: jitter and grey.
+
+    Contrast and brightness multiply distances from the mean, brightness alone the mean; saturation and hue change
+    what the two have beyond their grey, which contrast takes none of from the mean.
+    """
+    brightness, contrast, saturation, hue = drawn.jitter.unbind(1)
+    pixel, mean = brightness * contrast, brightness * (1 - contrast)
+    if channels not in COLOURED:
+        own = torch.eye(channels, device=pixel.device)
+        return pixel[:, None, None] * own, mean[:, None, None] * own
+    of_pixel = coloured(pixel, pixel * saturation * ~drawn.grey, hue)
+    return _widened(of_pixel, channels, 1.0), _widened(mean[:, None, None] * GREY.to(pixel), channels, 0.0)
+
+
+def _widened(maps: Tensor, channels: int, opacity: float) -> Tensor:
+    """(B, C, C) with opacity, the fourth channel where there is one, multiplied by a number of its own."""
+    if channels == 3:
+        return maps
+    wide = maps.new_zeros(len(maps), 4, 4)
+    wide[:, :3, :3], wide[:, 3, 3] = maps, opacity
+    return wide
 
 
 def place_maps(drawn: Drawn, height: int, width: int) -> Tensor:
@@ -65,36 +88,6 @@ def recolour(pictures: Tensor, maps: Maps) -> Tensor:
     count, channels = pictures.shape[:2]
     rest = (maps.average @ pictures.mean((2, 3))[:, :, None]).add_(maps.shift)
     return torch.bmm(maps.pixel, pictures.reshape(count, channels, -1)).add_(rest).clamp_(0, 1).view_as(pictures)
-
-
-def colour_maps(drawn: Drawn) -> tuple[Tensor, Tensor]:
-    """(B, 3, 3) what happens to a pixel's distance from the picture's mean, and to the mean itself."""
-    brightness, contrast, saturation, hue = drawn.jitter.unbind(1)
-    shared = [saturated(saturation), hued(hue)]
-    distance = torch.stack([gained(brightness), gained(contrast), *shared], 1)
-    mean = torch.stack([gained(brightness), saturated(contrast), *shared], 1)
-    last = saturated(1 - drawn.grey.to(brightness))
-    return last @ _product(distance, drawn.order), last @ _product(mean, drawn.order)
-
-
-def _product(steps: Tensor, order: Tensor) -> Tensor:
-    """(B, 3, 3) the product of steps (B, 4, 3, 3) taken in each picture's order (B, 4)."""
-    rows = torch.arange(len(steps), device=steps.device)
-    found = steps[rows, order[:, 0]]
-    for place in range(1, STEPS):
-        found = steps[rows, order[:, place]] @ found
-    return found
-
-
-def _of_channels(maps: Tensor, channels: int) -> Tensor:
-    """(B, C, C): opacity, the fourth channel, stays; of pictures without colour each channel fares as grey does."""
-    if channels == 3:
-        return maps
-    if channels == 4:
-        wide = torch.eye(4, device=maps.device).repeat(len(maps), 1, 1)
-        wide[:, :3, :3] = maps
-        return wide
-    return maps.sum(2)[:, 0, None, None] * torch.eye(channels, device=maps.device)
 
 
 def blur(pictures: Tensor, sigma: Tensor) -> Tensor:

@@ -24,7 +24,7 @@ USUAL = 0.5
 
 
 class Jitter(Spec):
-    """Strengths of the four colour changes; each picture draws its own, in its own order."""
+    """Strengths of the four colour changes; each picture draws its own."""
 
     brightness: Share = 0.0
     """All channels times 1 ± this."""
