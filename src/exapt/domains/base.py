@@ -24,8 +24,9 @@ class Source(Spec):
     """Where examples come from, and which columns of the file matter."""
 
     path: str
-    """A file, a folder of files of one kind, a member of an archive `file.zip::member`, `sklearn:digits`, or
-    `hf:owner/name` (optionally `hf:owner/name:split` or `hf:owner/name:config:split`)."""
+    """A file, a folder of files of one kind, a member of an archive `file.zip::member`, or `hf:owner/name` (optionally
+    `hf:owner/name:split` or `hf:owner/name:config:split`). Pictures that libraries carry: `sklearn:digits`,
+    `sklearn:photos`, `skimage:photos`, `skimage:textures` and `skimage:inked`."""
     column: str | None = None
     """The column or key that holds the text, sequence or picture; None picks the field's usual name."""
     label: str | list[str] | None = None

@@ -14,11 +14,12 @@ from torch import Tensor
 
 from exapt.batch import Batch, offsets_of
 from exapt.domains.base import Arrays, Dataset, Domain, Example, Inputs, Masked, Source
+from exapt.domains.fitting import fit
 from exapt.domains.hashing import mix
 from exapt.domains.patches import patch_positions, patchify
 from exapt.domains.picture_views import PictureViews
 from exapt.domains.pictures import PictureSource
-from exapt.domains.picturing import Shape, fit, read_pictures
+from exapt.domains.picturing import Shape, read_pictures
 from exapt.domains.random_views import random_views
 from exapt.domains.scale import Scale
 from exapt.domains.targets import element_targets_of, targets_of
