@@ -49,8 +49,8 @@ def export_huggingface(
     Raises `InputError` for a backbone over pictures or from the hub, and where the folder cannot be written.
     """
     backbone = pretrained if isinstance(pretrained, Backbone) else pretrained.backbone
-    objective = objective or getattr(pretrained, "objective", None)
-    objective = objective if isinstance(objective, TokenObjective) else None
+    own = getattr(pretrained, "objective", None)
+    objective = objective or (own if isinstance(own, TokenObjective) else None)
     domain = domain or getattr(pretrained, "domain", None)
     if not isinstance(backbone, Transformer) or backbone.embedding is None:
         raise InputError(
