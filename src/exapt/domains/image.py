@@ -121,7 +121,14 @@ class ImageDomain(Domain):
         self.shape, self.mean, self.spread, self.reach = shape, mean, spread, reach
         self.plan = spec.views.plan(*shape)
         self.rows, self.columns = shape.height // spec.patch, shape.width // spec.patch
-        self.inputs = Inputs("pictures", channels=shape.channels, patch=spec.patch, length=self.elements)
+        self.inputs = Inputs(
+            "pictures",
+            channels=shape.channels,
+            patch=spec.patch,
+            length=self.elements,
+            mean=tuple(mean.tolist()),
+            spread=tuple(spread.tolist()),
+        )
 
     @property
     def elements(self) -> int:

@@ -6,10 +6,30 @@ from pydantic import Field
 
 from exapt.objectives.autoregressive import AutoregressiveSpec
 from exapt.objectives.base import Loss, Objective
+from exapt.objectives.byol import ByolSpec
 from exapt.objectives.guess import Guess
 from exapt.objectives.masked import MaskedSpec
+from exapt.objectives.sigreg import SigregSpec
+from exapt.objectives.simclr import SimclrSpec
+from exapt.objectives.simsiam import SimsiamSpec
+from exapt.objectives.vicreg import VicregSpec
 
-ObjectiveSpec = Annotated[MaskedSpec | AutoregressiveSpec, Field(discriminator="kind")]
+ObjectiveSpec = Annotated[
+    MaskedSpec | AutoregressiveSpec | SimclrSpec | VicregSpec | ByolSpec | SimsiamSpec | SigregSpec,
+    Field(discriminator="kind"),
+]
 """Any objective, told apart by `kind`."""
 
-__all__ = ["AutoregressiveSpec", "Guess", "Loss", "MaskedSpec", "Objective", "ObjectiveSpec"]
+__all__ = [
+    "AutoregressiveSpec",
+    "ByolSpec",
+    "Guess",
+    "Loss",
+    "MaskedSpec",
+    "Objective",
+    "ObjectiveSpec",
+    "SigregSpec",
+    "SimclrSpec",
+    "SimsiamSpec",
+    "VicregSpec",
+]
