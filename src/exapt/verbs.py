@@ -90,9 +90,13 @@ def pretrain(
     out: Path | str | None = None,
     set: Sequence[str] = (),
     fresh: bool = False,
+    begin: Path | str | None = None,
     progress: bool = False,
 ) -> Finished:
-    """Pre-train as a study or a YAML file with the same keys says (domain, corpus, backbone, objective, pretrain)."""
+    """Pre-train as a study or a YAML file with the same keys says (domain, corpus, backbone, objective, pretrain).
+
+    `begin` is a checkpoint of the same domain and network whose weights it goes on from.
+    """
     from exapt.studies.pretraining import PretrainSpec
     from exapt.training.pretrain import pretrain as run_pretraining
 
@@ -108,6 +112,7 @@ def pretrain(
         folder,
         resume=not fresh,
         progress=progress,
+        begin=Path(begin) if begin else None,
     )
     return Finished(folder, done.record)
 

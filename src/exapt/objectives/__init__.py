@@ -8,8 +8,9 @@ from exapt.objectives.autoregressive import AutoregressiveSpec
 from exapt.objectives.base import Loss, Objective
 from exapt.objectives.guess import Guess
 from exapt.objectives.masked import MaskedSpec
+from exapt.objectives.supervised import SupervisedSpec
 
-ObjectiveSpec = Annotated[MaskedSpec | AutoregressiveSpec, Field(discriminator="kind")]
+ObjectiveSpec = Annotated[MaskedSpec | AutoregressiveSpec | SupervisedSpec, Field(discriminator="kind")]
 """Any objective, told apart by `kind`."""
 
-__all__ = ["AutoregressiveSpec", "Guess", "Loss", "MaskedSpec", "Objective", "ObjectiveSpec"]
+__all__ = ["AutoregressiveSpec", "Guess", "Loss", "MaskedSpec", "Objective", "ObjectiveSpec", "SupervisedSpec"]

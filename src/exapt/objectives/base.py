@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Self
+from typing import ClassVar, Self
 
 import torch
 from torch import Tensor, nn
@@ -50,6 +50,9 @@ class Objective(nn.Module, ABC):
 
 class PretextSpec(Spec, ABC):
     """What every objective's description can do."""
+
+    reads_labels: ClassVar[bool] = False
+    """Whether it learns from labels of the corpus, which `corpus.label` must then name."""
 
     def settled(self, dataset: Dataset, domain: Domain) -> Self:
         """The same with what the corpus decides (the classes of labels, the number of communities) written out.
