@@ -150,7 +150,7 @@ def test_a_supervised_study_without_named_labels_is_refused():
 def test_an_unknown_begin_is_found_before_anything_is_trained(tmp_path):
     data = pictures(tmp_path / "pics.npz")
     study = study_file(tmp_path, data, **SHORT, starts={"a": {"begin": "nowhere"}}, more_arms=arms("a"))
-    with pytest.raises(InputError, match="nowhere: no such folder; expected a folder with exapt.json"):
+    with pytest.raises(InputError, match=r"nowhere: no such folder; expected a folder with exapt\.json"):
         exapt.run(study, out=tmp_path / "run", workers=1)
     assert not (tmp_path / "run" / "checkpoints").exists()
 
@@ -160,7 +160,7 @@ def test_a_start_from_a_checkpoint_of_another_network_is_refused(chained, tmp_pa
     before = place / "run" / "checkpoints" / "pretrained-0"
     changes = {"backbone": {"kind": "transformer", "width": 8, "depth": 1, "heads": 1}}
     study = study_file(tmp_path, place / "pics.npz", **SHORT, **changes)
-    with pytest.raises(InputError, match="its backbone does not fill this one: .* of another shape"):
+    with pytest.raises(InputError, match=r"its backbone does not fill this one: .* of another shape"):
         exapt.pretrain(study, out=tmp_path / "next", begin=before)
 
 
@@ -172,7 +172,7 @@ def test_pretraining_goes_on_from_a_checkpoint_with_its_head(chained, tmp_path):
     old, new = load_pretrained(before), load_pretrained(tmp_path / "next")
     for (name, one), two in zip(old.backbone.named_parameters(), new.backbone.parameters(), strict=True):
         np.testing.assert_allclose(one.detach(), two.detach(), atol=1e-6, err_msg=name)
-    with pytest.raises(InputError, match="holds a run with backbone.begin ="):
+    with pytest.raises(InputError, match=r"holds a run with backbone\.begin ="):
         exapt.pretrain(study, out=tmp_path / "next", set=["pretrain.steps=1", "pretrain.lr=1e-30"])
 
 

@@ -90,9 +90,8 @@ def _column(dataset: Dataset) -> str:
     """The one column that the source named as label."""
     names = dataset.roles.get("label", ())
     if len(names) != 1:
-        said = (
-            f"found {', '.join(names)}" if names else f"there are: {', '.join(sorted(dataset.columns)) or 'none read'}"
-        )
+        there = ", ".join(names or sorted(dataset.columns))
+        said = f"{'found' if names else 'there are:'} {there}" if there else "no column was read"
         raise InputError(
             f"{dataset.source}: objective.kind=supervised learns one column of classes; set corpus.label to it ({said})"
         )

@@ -11,12 +11,12 @@ from exapt.reporting.blocks import Block, Cell, Figure, Items, Section, Table, T
 from exapt.reporting.numbers import Plain, difference, unit_of, verdict_cell
 
 
-def pretraining(data: Plain) -> Section | None:
+def pretraining(data: Plain, title: str = "Pre-training") -> Section | None:
     """The loss of pre-training, and the facts of its run."""
     blocks: list[Block] = []
     drawn = figures.pretraining(data.get("curve") or [])
     if drawn:
-        blocks.append(Figure(drawn, "Loss of the self-supervised objective; what is held out was never trained on."))
+        blocks.append(Figure(drawn, "Loss of the objective; what is held out was never trained on."))
     if data.get("curve"):
         blocks.append(_losses(data["curve"]))
     if data.get("facts"):
@@ -24,7 +24,7 @@ def pretraining(data: Plain) -> Section | None:
     if data.get("specs"):
         rows = [row(key, value_text(value)) for key, value in data["specs"].items()]
         blocks.append(Table(["part", "description"], rows, "Every setting of the pre-training", long=True))
-    return Section("Pre-training", blocks) if blocks else None
+    return Section(title, blocks) if blocks else None
 
 
 def corpus_and_split(data: Mapping[str, Any]) -> Section | None:

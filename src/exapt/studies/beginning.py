@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from exapt.domains.base import Source
+from exapt.errors import nearest
 from exapt.objectives import ObjectiveSpec
 from exapt.spec import Spec
 from exapt.training.spec import TrainingSpec
@@ -83,3 +84,15 @@ def _each(
         yield "", own, objective
     for name, start in starts.items():
         yield f"starts.{name}.", start.corpus or own, start.objective or objective
+
+
+def check_pairs(pairs: Sequence[tuple[str, str]], arms: Collection[str]) -> None:
+    """Raise `ValueError` for a pair that cannot be compared."""
+    for place, pair in enumerate(pairs):
+        unknown = next((name for name in pair if name not in arms), None)
+        if unknown is not None:
+            raise ValueError(f"compare: '{unknown}' is no arm of this study; {nearest(unknown, arms)}")
+        if pair[0] == pair[1]:
+            raise ValueError(f"compare: '{pair[0]}' is compared with itself")
+        if pair in pairs[:place] or pair[::-1] in pairs[:place]:
+            raise ValueError(f"compare: {list(pair)} is there twice")

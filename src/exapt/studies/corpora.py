@@ -9,6 +9,7 @@ from dataclasses import replace
 import numpy as np
 
 from exapt.domains.base import Dataset, Domain
+from exapt.domains.labels import word
 from exapt.errors import InputError
 from exapt.studies.folder import RunFolder
 from exapt.studies.labelled import Labelled
@@ -47,6 +48,16 @@ def unseen(data: Labelled, corpus: Dataset) -> Dataset:
     tests = set(_contents(data.test, data.domain))
     seen = np.array([content in tests for content in _contents(corpus, data.domain)], dtype=bool)
     return corpus.subset(np.flatnonzero(~seen)) if seen.any() else corpus
+
+
+def labels_seen(data: Labelled, corpus: Dataset) -> dict[str, int]:
+    """How many labels a corpus holds, and how many of its labelled examples equal one of the pool that budgets are
+    drawn from."""
+    (name,) = corpus.roles.get("label", ()) or ("",)
+    there = np.array([word(value) is not None for value in corpus.column(name)], dtype=bool)
+    pool = set(_contents(data.examples.subset(data.split.pool), data.domain))
+    known = corpus.subset(np.flatnonzero(there))
+    return {"labels": len(known), "of_the_pool": sum(content in pool for content in _contents(known, data.domain))}
 
 
 def _unlabelled(data: Labelled, corpus: Dataset) -> Dataset:

@@ -20,6 +20,7 @@ from exapt.studies.beginning import (
     Beginning,
     check_corpora,
     check_names,
+    check_pairs,
     check_used,
     in_order,
 )
@@ -86,6 +87,9 @@ class StudySpec(Spec):
     """Which standard arms to run; `pretrained` and `scratch` always are."""
     more_arms: dict[str, Arm] = {}
     """Further arms by name."""
+    compare: list[tuple[str, str]] | None = None
+    """Pairs [a, b] of arms to compare as a minus b, beside `pretrained` and `scratch`; None: every arm of `more_arms`
+    that is fine-tuned exactly as `adapt` says, from other weights than random ones, against `scratch`."""
     budgets: Annotated[list[PositiveInt], Field(min_length=1)]
     """Numbers of labelled examples, training and validation together."""
     seeds: PositiveInt = 5
@@ -123,6 +127,7 @@ class StudySpec(Spec):
         if len(set(self.budgets)) < len(self.budgets):
             raise ValueError("budgets repeat a value")
         self._sources_there()
+        check_pairs(self.compare or [], self.all_arms())
         return self
 
     def _watchable(self) -> None:
@@ -162,6 +167,18 @@ class StudySpec(Spec):
         """Every arm by name, the standard ones first."""
         return {name: self._standard(name) for name in STANDARD if name in self.arms} | dict(self.more_arms)
 
+    def pairs(self) -> list[tuple[str, str]]:
+        """The arms to compare beside the main comparison, a minus b."""
+        if self.compare is not None:
+            return self.compare
+        alike = [name for name, arm in self.more_arms.items() if arm.adapt == self.adapt and arm.start not in FREE]
+        return [(name, "scratch") for name in alike]
+
+    def unlike(self) -> list[tuple[str, str]]:
+        """Those of them that are not adapted in the same way."""
+        arms = self.all_arms()
+        return [(a, b) for a, b in self.pairs() if arms[a].adapt != arms[b].adapt]
+
     def _standard(self, name: str) -> Arm:
         start, what = STANDARD[name]
         adapt: AdaptSpec = self.adapt
@@ -174,6 +191,8 @@ class StudySpec(Spec):
         return Arm(start=start, adapt=adapt, what=what)
 
 
+FREE = ("scratch", "none")
+"""Starts that know nothing of any corpus."""
 STANDARD: dict[str, tuple[str, str]] = {
     "pretrained": ("pretrained", "pre-trained network, fine-tuned"),
     "scratch": ("scratch", "same network and tuning from random weights"),

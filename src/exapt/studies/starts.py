@@ -12,7 +12,7 @@ from exapt.domains import DomainSpec
 from exapt.domains.base import Dataset, Domain, Source
 from exapt.errors import InputError
 from exapt.objectives import ObjectiveSpec
-from exapt.studies.corpora import same_data, without_test
+from exapt.studies.corpora import labels_seen, same_data, without_test
 from exapt.studies.folder import RunFolder
 from exapt.studies.labelled import Labelled
 from exapt.studies.spec import OWN, RESERVED, StudySpec
@@ -77,7 +77,11 @@ def _pretrained(
         if not (target / "exapt.json").exists():
             which = "" if plan.name == OWN else f" '{plan.name}'"
             say(f"pre-training{which} {run + 1} of {spec.checkpoints}")
-        return without_test(data, folder, corpus, plan.name)
+        left = without_test(data, folder, corpus, plan.name)
+        if plan.objective.reads_labels and corpus.roles.get("label"):
+            noted = folder.note().get("labels_of_pretraining", {})
+            folder.note(labels_of_pretraining=noted | {plan.name: labels_seen(data, left)})
+        return left
 
     def watchers(model: Pretraining, domain: Domain) -> list[StudyWatcher]:
         if spec.watch is None:
