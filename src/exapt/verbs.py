@@ -79,9 +79,12 @@ class Finished:
         return {"checkpoint": str(self.folder)} | self.record
 
     def sentence(self) -> str:
-        loss = self.record.get("best", {}).get("loss")
+        from exapt.training.alarms import alarms_of
+
+        loss = (self.record.get("best") or {}).get("loss")
         found = f", held-out loss {loss:.4f}" if loss is not None else ""
-        return f"pre-trained {self.record.get('steps', '?')} steps{found}\n{self.folder}"
+        alarms = "".join(f"\n{alarm}" for alarm in alarms_of(self.record))
+        return f"pre-trained {self.record.get('steps', '?')} steps{found}{alarms}\n{self.folder}"
 
 
 def pretrain(

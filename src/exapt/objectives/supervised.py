@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import ClassVar, Literal, Self
+from typing import Literal, Self
 
 import torch
 from pydantic import Field
@@ -28,13 +28,16 @@ class SupervisedSpec(PretextSpec):
     The corpus's labels are no label budget: a study says how many there were.
     """
 
-    reads_labels: ClassVar[bool] = True
     kind: Literal["supervised"] = "supervised"
     classes: list[str] | None = Field(default=None, min_length=2)
     """The classes in order; None: those found, as numbers or by the alphabet."""
     augment: bool = False
     """Train on one random view of each example (`domain.views`), as contrastive objectives do, for a fair comparison.
     """
+
+    @property
+    def reads_labels(self) -> bool:
+        return True
 
     def settled(self, dataset: Dataset, domain: Domain) -> Self:
         """With the classes written out; raises `InputError` where the corpus names no label, or holds numbers."""

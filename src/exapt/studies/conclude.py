@@ -14,6 +14,7 @@ from exapt.studies.fits import cells
 from exapt.studies.prepare import Prepared
 from exapt.studies.spec import FREE, OWN
 from exapt.studies.watched import watched_sentences
+from exapt.training.alarms import alarms_of
 from exapt.training.log import read_metrics
 
 Records = list[dict[str, Any]]
@@ -146,10 +147,7 @@ def _warnings(prepared: Prepared) -> list[str]:
 
 def _alarms(what: str, place: int, path: Path) -> list[str]:
     """What watched a run and was alarmed."""
-    record = read_json(path / "exapt.json")["record"]
-    watched = [record.get("monitor") or {}, *(record.get("watched") or {}).values()]
-    alarms = [alarm for facts in watched for alarm in [facts.get("alarm")] if alarm]
-    return [f"{what} {place + 1}, step {alarm['step']}: {alarm['state']}: {alarm['why']}." for alarm in alarms]
+    return [f"{what} {place + 1}, {alarm}" for alarm in alarms_of(read_json(path / "exapt.json")["record"])]
 
 
 def _labels(name: str, facts: dict[str, int]) -> str:

@@ -17,6 +17,7 @@ from exapt.studies.folder import RunFolder
 from exapt.studies.labelled import Labelled
 from exapt.studies.spec import OWN, RESERVED, StudySpec
 from exapt.studies.watched import StudyWatcher, study_watcher
+from exapt.training.alarms import alarms_of
 from exapt.training.pretrain import pretrain
 from exapt.training.pretrained import load_pretrained
 from exapt.training.spec import TrainingSpec
@@ -75,8 +76,7 @@ def _pretrained(
         same_data(data, folder)
         check_outside(spec, target)
         if not (target / "exapt.json").exists():
-            which = "" if plan.name == OWN else f" '{plan.name}'"
-            say(f"pre-training{which} {run + 1} of {spec.checkpoints}")
+            say(f"{_which(plan)} {run + 1} of {spec.checkpoints}")
         left = without_test(data, folder, corpus, plan.name)
         if plan.objective.reads_labels and corpus.roles.get("label"):
             noted = folder.note().get("labels_of_pretraining", {})
@@ -88,7 +88,8 @@ def _pretrained(
             return []
         return [study_watcher(spec.watch, labelled(domain), model, domain, target, run)]
 
-    pretrain(
+    new = not (target / "exapt.json").exists()
+    done = pretrain(
         plan.corpus,
         domain,
         backbone,
@@ -103,7 +104,13 @@ def _pretrained(
         begin=_begin(plan, run, made),
         like=first,
     )
+    for alarm in alarms_of(done.record) if new else ():
+        say(f"{_which(plan)} {run + 1}, {alarm}")
     return target
+
+
+def _which(plan: Plan) -> str:
+    return "pre-training" if plan.name == OWN else f"pre-training '{plan.name}'"
 
 
 def _begin(plan: Plan, run: int, made: Mapping[str, list[Path]]) -> Path | None:

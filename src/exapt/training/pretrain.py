@@ -6,12 +6,14 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from exapt.backbones import BackboneSpec
 from exapt.domains import DomainSpec, load_domain
 from exapt.domains.base import Arrays, Dataset, Domain, Source
 from exapt.errors import InputError
 from exapt.files import make_folder
-from exapt.objectives import ObjectiveSpec
+from exapt.objectives import Battery, BatterySpec, Objective, ObjectiveSpec
 from exapt.spec import Spec
 from exapt.training.batches import Batches
 from exapt.training.begin import Begin, take_domain
@@ -24,6 +26,7 @@ from exapt.training.loop import Trained, train
 from exapt.training.monitor import Labelled, Monitor, take_sample
 from exapt.training.pretrained import FILE, Pretrained, load_pretrained, save_pretrained
 from exapt.training.seeds import derive
+from exapt.training.shares import SharesWatcher
 from exapt.training.spec import TrainingSpec
 from exapt.training.trainable import Pretraining
 from exapt.training.watcher import Watcher
@@ -63,6 +66,7 @@ def pretrain(
     it is the same) the run goes on from, with its domain; `like` one whose domain alone is taken over, so that both
     read alike. Raises `InputError` where weights do not fit in full.
     """
+    training = _judged(objective, training)
     folder, here = Path(folder), launch(training.device, training.parallel)
     specs: dict[str, Spec] = {"domain": domain, "backbone": backbone, "objective": objective}
     identity: dict[str, Any] = {name: spec.plain() for name, spec in specs.items()}
@@ -87,7 +91,8 @@ def pretrain(
     model, arrived = _model(field, backbone, objective, training.seed, origin)
     batches, evaluate = _feeding(model, field, *parts, training, here)
     monitor = _monitor(model, field, backbone, batches, parts, training, here, labelled)
-    watching = [*([monitor] if monitor else []), *watchers(model, field)]
+    shares = _shares(model, field, objective, batches, parts[0], training, here)
+    watching = [*(watcher for watcher in (monitor, shares) if watcher), *watchers(model, field)]
     done = train(
         model,
         batches,
@@ -119,7 +124,30 @@ def _feeding(
     batches = Batches(
         train_part, domain.collate, windows=domain.windows, phases=domain.inputs.length, **training.batching()
     )
+    _large_enough(batches, model.objective, here)
     return batches, HeldOut(model, domain, held, training, here) if held else None
+
+
+def _large_enough(batches: Batches, objective: Objective, here: Launch) -> None:
+    """Refuse batches of so few examples that an objective learns nothing from them."""
+    most = max(len(places) for places in batches.plan(0)) * here.ranks
+    if most < objective.least:
+        raise InputError(
+            f"pretrain: batches of {most} example, but {type(objective).__name__} compares examples with each other; "
+            f"set pretrain.batch to {objective.least} or more, or raise pretrain.batch_elements"
+        )
+
+
+def _judged(objective: Spec, training: TrainingSpec) -> TrainingSpec:
+    """The last weights are kept where the held-out loss does not say which are better, and patience is refused."""
+    if getattr(objective, "judges", True):
+        return training
+    if training.patience is not None:
+        raise InputError(
+            f"pretrain.patience: a lower held-out loss of objective.kind={objective.plain()['kind']} is not a better "
+            "network; leave patience out"
+        )
+    return training.model_copy(update={"keep_best": False})
 
 
 def _monitor(
@@ -144,6 +172,28 @@ def _monitor(
     return Monitor(
         spec, model, model.backbone, sample, lambda: backbone.fresh(domain.inputs, seed=seed), total=total, work=work
     )
+
+
+def _shares(
+    model: Pretraining,
+    domain: Domain,
+    objective: ObjectiveSpec,
+    batches: Batches,
+    train_part: Dataset,
+    training: TrainingSpec,
+    here: Launch,
+) -> SharesWatcher | None:
+    """What watches a battery's parts, if it is wanted."""
+    if not isinstance(objective, BatterySpec) or not objective.measure:
+        return None
+    if here.ranks > 1 and training.parallel == "sharded":
+        raise InputError("objective.measure: gradients of single parts need whole weights; set objective.measure=false")
+    assert isinstance(model.objective, Battery)
+    windows = domain.windows(train_part, 0)
+    order = np.random.default_rng(derive(training.seed, "shares")).permutation(len(windows))
+    sample = domain.collate([windows[int(i)] for i in np.sort(order[: objective.examples])])
+    total = training.total_steps(len(batches.steps(0, training.accumulate, here.ranks)))
+    return SharesWatcher(model, model.objective, sample, total, objective.every, training.seed)
 
 
 def _admit(folder: Path, identity: Mapping[str, Any], resume: bool) -> None:
