@@ -96,7 +96,14 @@ class ImageDomain(Domain):
         self.spec: ImageSpec = spec
         self.shape, self.mean, self.spread = shape, mean, spread
         self.rows, self.columns = shape.height // spec.patch, shape.width // spec.patch
-        self.inputs = Inputs("pictures", channels=shape.channels, patch=spec.patch, length=self.elements)
+        self.inputs = Inputs(
+            "pictures",
+            channels=shape.channels,
+            patch=spec.patch,
+            length=self.elements,
+            mean=tuple(mean.tolist()),
+            spread=tuple(spread.tolist()),
+        )
 
     @property
     def elements(self) -> int:
