@@ -19,7 +19,7 @@ from exapt.errors import InputError
 from exapt.files import read_json, write_json
 from exapt.spec import digest
 
-VERSION = 1
+VERSION = 2
 Size = int | tuple[int, int] | None
 
 
