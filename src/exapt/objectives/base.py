@@ -63,6 +63,11 @@ class PretextSpec(Spec, ABC):
     """Whether a lower held-out loss is a better network. Where not (the loss of a target that moves, or of a collapse),
     training ends with its last weights."""
 
+    @property
+    def reads_labels(self) -> bool:
+        """Whether it learns from labels of the corpus, which `corpus.label` must then name."""
+        return False
+
     def settled(self, dataset: Dataset, domain: Domain) -> Self:
         """The same with what the corpus decides (the classes of labels, the number of communities) written out.
 
