@@ -235,6 +235,10 @@ class Domain(ABC):
         """Independent random views of every example, each a batch of as many examples in the same order."""
         raise InputError(f"{type(self).__name__}: this domain has no views")
 
+    def viewing(self, changes: Mapping[str, Any]) -> Self:
+        """The same domain with some keys of its views set otherwise."""
+        raise InputError(f"objective.viewing: {type(self).__name__} has no keys of views to change; leave it out")
+
     def transformations(self) -> Sequence[Transformation]:
         """Named changes that a representation may be invariant to; by default none."""
         return ()

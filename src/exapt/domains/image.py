@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -185,6 +185,12 @@ class ImageDomain(Domain):
         scale = Scale(torch.tensor(self.mean), torch.tensor(self.spread), *self.reach)
         views = random_views(batch.inputs, self.spec.views, self.plan, scale, rng, count)
         return [replace(batch, inputs=view, element_targets={}) for view in views]
+
+    def viewing(self, changes: Mapping[str, Any]) -> ImageDomain:
+        """The same domain with some keys of `domain.views` set otherwise; raises `InputError` for others."""
+        views = PictureViewSpec.parse({**self.spec.views.plain(), **changes}, "objective.viewing")
+        spec = self.spec.model_copy(update={"views": views})
+        return ImageDomain(spec, self.shape, self.mean, self.spread, self.reach)
 
     def transformations(self) -> list[Transformation]:
         """Turned, mirrored, moved, cropped, lighter, noisy, and with three channels in other colours."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Sequence
-from typing import ClassVar, Literal, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import torch
 from torch import Tensor
@@ -28,6 +28,9 @@ class ViewsSpec(PretextSpec):
     pooling: Literal["mean", "max", "sum", "first", "last"] = "mean"
     """How the features of an example's elements become one vector."""
     projector: ProjectorSpec = ProjectorSpec()
+    viewing: dict[str, Any] = {}
+    """Keys of the domain's views that this objective sets otherwise, such as `{jitter: 0}`: one study can then
+    pre-train with and without a change."""
 
     def check(self, domain: Domain) -> None:
         """Raise `InputError` where a domain has no views."""
@@ -63,7 +66,8 @@ class ViewsObjective(Objective):
     def __init__(self, spec: ViewsSpec, domain: Domain) -> None:
         super().__init__()
         spec.check(domain)
-        self.domain, self.pooling = domain, spec.pooling
+        self.domain = domain.viewing(spec.viewing) if spec.viewing else domain
+        self.pooling = spec.pooling
 
     @abstractmethod
     def compare(self, backbone: Backbone, pooled: Tensor, views: Sequence[Batch], rng: torch.Generator) -> Compared:
