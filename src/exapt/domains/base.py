@@ -24,8 +24,9 @@ class Source(Spec):
     """Where examples come from, and which columns of the file matter."""
 
     path: str
-    """A file, a folder of files of one kind, a member of an archive `file.zip::member`, `sklearn:digits`, or
-    `hf:owner/name` (optionally `hf:owner/name:split` or `hf:owner/name:config:split`)."""
+    """A file, a folder of files of one kind, a member of an archive `file.zip::member`, or `hf:owner/name` (optionally
+    `hf:owner/name:split` or `hf:owner/name:config:split`). Pictures that libraries carry: `sklearn:digits`,
+    `sklearn:photos`, `skimage:photos`, `skimage:textures` and `skimage:inked`."""
     column: str | None = None
     """The column or key that holds the text, sequence or picture; None picks the field's usual name."""
     label: str | list[str] | None = None
@@ -233,6 +234,10 @@ class Domain(ABC):
     def views(self, batch: Batch, rng: torch.Generator, count: int = 2) -> list[Batch]:
         """Independent random views of every example, each a batch of as many examples in the same order."""
         raise InputError(f"{type(self).__name__}: this domain has no views")
+
+    def viewing(self, changes: Mapping[str, Any]) -> Self:
+        """The same domain with some keys of its views set otherwise."""
+        raise InputError(f"objective.viewing: {type(self).__name__} has no keys of views to change; leave it out")
 
     def transformations(self) -> Sequence[Transformation]:
         """Named changes that a representation may be invariant to; by default none."""

@@ -7,11 +7,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import torch
-from torch.nn.functional import interpolate
 
 from exapt.domains.base import Dataset
 from exapt.domains.caching import cached
+from exapt.domains.fitting import fit
 from exapt.domains.pictures import WHAT, PictureSource
 from exapt.domains.pieces import as_column
 from exapt.domains.stores import PictureStore
@@ -19,7 +18,7 @@ from exapt.errors import InputError
 from exapt.files import read_json, write_json
 from exapt.spec import digest
 
-VERSION = 1
+VERSION = 2
 Size = int | tuple[int, int] | None
 
 
@@ -29,22 +28,6 @@ class Shape(NamedTuple):
     height: int
     width: int
     channels: int
-
-
-def fit(picture: np.ndarray, size: tuple[int, int], stretch: bool = False) -> np.ndarray:
-    """(H, W, C) scaled to cover (h, w), then cut around its centre; `stretch` scales each side by itself instead."""
-    height, width = picture.shape[:2]
-    if (height, width) == size:
-        return picture
-    scale = max(size[0] / height, size[1] / width)
-    scaled = size if stretch else (max(size[0], round(height * scale)), max(size[1], round(width * scale)))
-    planes = torch.from_numpy(np.array(picture, dtype=np.float32)).permute(2, 0, 1)[None]
-    large = (
-        interpolate(planes, scaled, mode="bilinear", antialias=True, align_corners=False)[0].permute(1, 2, 0).numpy()
-    )
-    top, left = (scaled[0] - size[0]) // 2, (scaled[1] - size[1]) // 2
-    cut = large[top : top + size[0], left : left + size[1]]
-    return np.round(cut).clip(0, 255).astype(np.uint8) if picture.dtype == np.uint8 else cut
 
 
 def read_pictures(
