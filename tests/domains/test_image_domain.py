@@ -232,9 +232,7 @@ def test_deep_pictures_keep_their_depth(tmp_path: Path) -> None:
         found = read_one(tmp_path, channels=channels)
         assert found.shape == (8, 12, channels or 1) and found.dtype == np.float32
         assert all(np.array_equal(found[:, :, c], deep) for c in range(channels or 1))
-    with pytest.raises(
-        InputError, match=r"a.png: a grey picture of uint16 pixels has no opacity; valid.*: 1, 3"
-    ):
+    with pytest.raises(InputError, match=r"a.png: a grey picture of uint16 pixels has no opacity; valid.*: 1, 3"):
         read_one(tmp_path, channels=4)
 
 
