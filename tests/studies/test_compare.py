@@ -7,7 +7,7 @@ from study_standins import TINY
 from exapt.errors import InputError
 from exapt.evidence.conclude import conclude
 from exapt.evidence.curves import Curves
-from exapt.studies.spec import StudySpec
+from exapt.studies.spec import Arm, StudySpec
 
 LIKE = {"start": "views", "adapt": TINY["adapt"]}
 ARMS = {
@@ -55,3 +55,14 @@ def test_a_planted_difference_between_two_starts_is_found_and_none_is_not_claime
     found = conclude(Curves((8, 16), tuple(range(5)), scores), pairs=pairs, margin=0.02).pairs
     assert [pair.versus.overall.verdict for pair in found] == ["HELPS", "EQUIVALENT", "HARMS"]
     assert [pair.holds for pair in found] == [True, False, True]
+
+
+def test_an_arm_without_adapt_is_fine_tuned_as_the_study_says():
+    changed = TINY["adapt"] | {"max_steps": 7}
+    found = study(more_arms={"views": {"start": "views"}}, adapt=changed)
+    assert found.more_arms["views"].adapt == found.adapt and found.adapt.max_steps == 7
+    assert found.pairs() == [("views", "scratch")]
+    built = StudySpec.model_validate(dict(found) | {"more_arms": {"views": Arm(start="views")}})
+    assert built.more_arms["views"].adapt == found.adapt
+    bare = {key: value for key, value in found.plain().items() if key != "adapt"}
+    assert StudySpec.parse(bare | {"more_arms": {"views": {"start": "views"}}}).pairs() == [("views", "scratch")]
