@@ -64,12 +64,16 @@ def _spoken(path: Sequence[int | str], data: Any, kind: str) -> list[str]:
     """The parts of an error's path that the user wrote; pydantic also names the members of unions it tried."""
     words = []
     for part in path:
-        here = part in data if isinstance(data, Mapping) else isinstance(data, list | tuple) and isinstance(part, int)
+        here = part in data if isinstance(data, Mapping) else isinstance(data, list | tuple) and _within(part, data)
         if here:
             data = data[part]
         if here or (kind == "missing" and part is path[-1]):
             words.append(str(part))
     return words
+
+
+def _within(part: int | str, data: Sequence[Any]) -> bool:
+    return isinstance(part, int) and part < len(data)
 
 
 def _no_kind(owner: type[BaseModel], path: list[str], found: Any) -> str:

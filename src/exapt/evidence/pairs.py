@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -52,7 +52,7 @@ def compare_pairs(
     pairs = []
     for v, gain, loss in zip(found, gains, losses, strict=True):
         p, alike = float(gain if v.overall.mean >= 0 else loss), (v.arm, v.against) not in unlike
-        said = _sentence(v, unit, len(curves.budgets), p, len(found), alike, curves.what)
+        said = _sentence(v, unit, len(curves.budgets), p, len(found), alike)
         pairs.append(Pair(v, p, alike, said))
     return tuple(pairs)
 
@@ -61,9 +61,9 @@ def _holds(c: Comparison, p: float) -> bool:
     return c.verdict in (Verdict.HELPS, Verdict.HARMS) and p <= (1 - c.confidence) / 2
 
 
-def _sentence(v: Versus, unit: Unit, budgets: int, p: float, of: int, alike: bool, what: Mapping[str, str]) -> str:
+def _sentence(v: Versus, unit: Unit, budgets: int, p: float, of: int, alike: bool) -> str:
     c = v.overall
-    opening = _opening(c, arm_name(v.arm, what), arm_name(v.against, what), unit.margin(c.margin))
+    opening = _opening(c, arm_name(v.arm), arm_name(v.against), unit.margin(c.margin))
     over = f" on average over {budgets} budgets" if budgets > 1 else ""
     said = f"{opening[0].upper()}{opening[1:]}: {unit.gain(c.mean, unit.decimals(c.low, c.high))}{over}"
     said += f" ({certainty(c, unit)})"

@@ -23,7 +23,10 @@ def build(data: Mapping[str, Any]) -> Page:
         audits.overview(data.get("audits") or []),
         *audits.each(data.get("audits") or []),
         record.pretraining(data.get("pretraining") or {}),
-        *(record.pretraining(start, f"Pre-training: {start['name']}") for start in data.get("starts") or []),
+        *(
+            record.pretraining(start, f"Pre-training: {start['name']}", folded=True)
+            for start in data.get("starts") or []
+        ),
         record.corpus_and_split(data.get("data") or {}),
         record.method(data.get("method") or [], verdict),
         record.failures(verdict),

@@ -11,8 +11,8 @@ from exapt.reporting.blocks import Block, Cell, Figure, Items, Ruled, Section, T
 from exapt.reporting.numbers import Plain, difference, unit_of, verdict_cell
 
 
-def pretraining(data: Plain, title: str = "Pre-training") -> Section | None:
-    """The loss of pre-training, and the facts of its run."""
+def pretraining(data: Plain, title: str = "Pre-training", folded: bool = False) -> Section | None:
+    """The loss of pre-training, and the facts of its run, perhaps folded away."""
     blocks: list[Block] = []
     drawn = runs.loss(data.get("curve") or [])
     if drawn:
@@ -21,7 +21,9 @@ def pretraining(data: Plain, title: str = "Pre-training") -> Section | None:
         blocks.append(_losses(data["curve"]))
     blocks += _battery(data)
     if data.get("facts"):
-        blocks.append(facts(_without_battery(data["facts"])))
+        found = facts(_without_battery(data["facts"]))
+        lines = [row(name, value) for name, value in found.pairs]
+        blocks.append(Table(["what", "value"], lines, "Every fact of the run", long=True) if folded else found)
     if data.get("specs"):
         rows = [row(key, value_text(value)) for key, value in data["specs"].items()]
         blocks.append(Table(["part", "description"], rows, "Every setting of the pre-training", long=True))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Self
+from collections.abc import Mapping
+from typing import Annotated, Any, Self
 
 from pydantic import Field, PositiveInt, model_validator
 
@@ -36,8 +37,9 @@ class Arm(Spec):
     start: str = "pretrained"
     """`pretrained` (this study's checkpoint), `scratch` (a fresh network), `none` (no network), one of `starts` by its
     name, or the folder of another checkpoint."""
-    adapt: AdaptSpec
-    """How the labelled examples are used."""
+    adapt: AdaptSpec = FinetuneSpec()
+    """How the labelled examples are used. Left out in a study: exactly as the study's own `adapt`, so that only the
+    start differs."""
     what: str = ""
     """A few words for the report."""
 
@@ -102,6 +104,16 @@ class StudySpec(Spec):
     """Which test part is kept aside."""
     audits: list[AuditSpec] = []
     """What to look at after the fits: one finding each, in the report."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _adapted_alike(cls, data: Any) -> Any:
+        """Arms that do not say how they are adapted take the study's own way."""
+        if not isinstance(data, Mapping) or not isinstance(data.get("more_arms"), Mapping):
+            return data
+        own = data.get("adapt", FinetuneSpec())
+        own = {"kind": "finetune", **own} if isinstance(own, Mapping) else own
+        return {**data, "more_arms": {name: _filled(arm, own) for name, arm in data["more_arms"].items()}}
 
     @model_validator(mode="after")
     def _matched(self) -> Self:
@@ -193,6 +205,15 @@ class StudySpec(Spec):
 
 FREE = ("scratch", "none")
 """Starts that know nothing of any corpus."""
+
+
+def _filled(arm: Any, own: Any) -> Any:
+    if isinstance(arm, Mapping):
+        return {"adapt": own, **arm}
+    said = not isinstance(arm, Arm) or "adapt" in arm.model_fields_set
+    return arm if said else Arm.model_validate({**dict(arm), "adapt": own})
+
+
 STANDARD: dict[str, tuple[str, str]] = {
     "pretrained": ("pretrained", "pre-trained network, fine-tuned"),
     "scratch": ("scratch", "same network and tuning from random weights"),
