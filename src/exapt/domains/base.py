@@ -93,7 +93,7 @@ class Example:
     """One example as the data set holds it, before packing."""
 
     inputs: np.ndarray
-    """Token ids (n,), a picture (H, W, C) in uint8 or float, or nodes (n, F)."""
+    """Token ids (n,), a picture (H, W, C) in uint8 or float, a node's number (1,), or a graph packed into one array."""
     index: int
     """Its row in the store."""
     targets: Mapping[str, np.ndarray] = field(default_factory=dict)
@@ -217,6 +217,10 @@ class Domain(ABC):
     @abstractmethod
     def collate(self, examples: Sequence[Example]) -> Batch:
         """Pack examples; float pictures in (B, C, H, W), token ids as int64 with any ends added."""
+
+    def collate_training(self, examples: Sequence[Example]) -> Batch:
+        """As `collate`, for a step of training: it may draw a part of what surrounds the examples."""
+        return self.collate(examples)
 
     @abstractmethod
     def mask(self, batch: Batch, ratio: float, rng: torch.Generator) -> Masked:
