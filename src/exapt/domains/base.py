@@ -265,6 +265,10 @@ class Domain(ABC):
         """
         raise InputError(f"{type(self).__name__}: this domain has no classical baseline")
 
+    def classical_raw(self, train: Dataset, others: Sequence[Dataset] = ()) -> list[Any]:
+        """As `classical`, from each example's own values alone, where that is something else: a node's features."""
+        raise InputError(f"{type(self).__name__}: its classical baseline has no raw form; use features=usual")
+
     def classical_elements(self, dataset: Dataset) -> Any:
         """Features (N, p) of every element that `collate` keeps, for the baseline of per-element tasks."""
         raise InputError(f"{type(self).__name__}: this domain has no classical baseline for single elements")

@@ -8,6 +8,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -23,16 +24,21 @@ from exapt.domains.graph_features import Describing, NodeFeatures, Scaling, lear
 from exapt.domains.graph_parts import RawGraphs
 from exapt.domains.graph_reading import read_raw
 from exapt.domains.graph_store import GraphStore, unpacked
+from exapt.domains.graph_tables import Choice
 from exapt.domains.graph_views import graph_changes, without_columns, without_edges
+from exapt.domains.isomorphism import Graph, colours, kinds_of, row_hashes
 from exapt.domains.masking import choose
 from exapt.domains.pieces import Wanted, as_column, require
 from exapt.domains.smoothing import smoothed
+from exapt.domains.subtrees import mean_features, node_colours, subtree_counts
 from exapt.domains.targets import element_targets_of, targets_of
 from exapt.domains.views import Transformation
 from exapt.errors import InputError
 from exapt.files import write_json
 from exapt.spec import Spec
 
+ROUNDS = 10
+"""Rounds of refinement after which two graphs of the same colours count as one."""
 Share = float | list[float]
 """One share for all views, or one for each in turn."""
 
@@ -49,6 +55,12 @@ class GraphSpec(Spec):
     scale: Scaling | None = None
     """`rows`: each node's features over their sum; `columns`: each feature less its mean over the corpus, over its
     deviation; None: rows where all features count something (0, 1, 2, …), else columns."""
+    columns: list[str] | None = Field(default=None, min_length=1)
+    """Columns of a table of nodes that are features; None: all but name, label, split, group and `without`."""
+    without: list[str] = []
+    """Columns of nodes that are no features, such as a label by another name."""
+    nodes: str | None = None
+    """The table of nodes beside a list of edges; None: `nodes.csv` (.tsv, .jsonl, .parquet) where there is one."""
     degrees: int = Field(default=32, ge=1, le=4096)
     """The largest degree with a feature of its own; larger ones share it."""
     directed: bool = False
@@ -73,7 +85,7 @@ class GraphSpec(Spec):
         """Learn from a corpus how nodes are described and scaled."""
         if corpus is None:
             raise InputError("domain graph: what describes a node is learnt from a corpus; give one")
-        raw = read_raw(corpus)
+        raw = read_raw(corpus, self.choice(corpus, self.columns))
         joined = self.join(raw)
         learnt = learn_features(raw, joined.links, self.features, self.scale, self.degrees)
         carried = 0 if joined.links.values is None else joined.links.values.shape[1]
@@ -86,6 +98,10 @@ class GraphSpec(Spec):
             self, NodeFeatures(**learned["features"]), learned["carried"], learned["longest"], learned["corpus"]
         )
 
+    def choice(self, source: Source | Arrays, columns: Sequence[str] | None) -> Choice:
+        """Which columns of nodes are features."""
+        return Choice(columns, self.without, self.nodes, Wanted.of(source, ()).others)
+
     def join(self, raw: RawGraphs) -> Joined:
         """The edges of a file as messages run along them."""
         return join(raw, self.directed, self.self_loops, self.edge_values)
@@ -94,7 +110,7 @@ class GraphSpec(Spec):
 class GraphDomain(Domain):
     """Graphs with their nodes described in one way."""
 
-    baseline: ClassVar[str] = "features averaged over neighbours (SGC)"
+    baseline: ClassVar[str] = "features averaged over neighbours (SGC), or counts of neighbourhoods (WL)"
 
     def __init__(
         self, spec: GraphSpec, features: NodeFeatures, carried: int, longest: int, corpus: dict[str, int]
@@ -109,7 +125,14 @@ class GraphDomain(Domain):
 
     def read(self, source: Source | Arrays, cache: Path | None = None) -> Dataset:
         """Every node or every graph; isolated nodes stay. Raises `InputError` for other features than the corpus's."""
-        raw = read_raw(source)
+        names = self.features.names
+        for name in Wanted.of(source, ()).others:
+            if name in names:
+                raise InputError(
+                    f"{source.path}: '{name}' is named as label, group or split, and the domain takes it as a feature; "
+                    f"set domain.without=[{name}]"
+                )
+        raw = read_raw(source, self.spec.choice(source, names or None))
         joined = self.spec.join(raw)
         carried = 0 if joined.links.values is None else joined.links.values.shape[1]
         if carried != self.carried:
@@ -209,19 +232,52 @@ class GraphDomain(Domain):
         """Edges dropped, features hidden, noise."""
         return graph_changes()
 
-    def classical(self, train: Dataset, others: Sequence[Dataset] = ()) -> list[Any]:
-        """Features averaged over neighbours `smoothing` times (SGC)."""
-        return [self._smoothed(dataset, self.spec.smoothing) for dataset in (train, *others)]
+    def canonical(self, inputs: np.ndarray) -> np.ndarray:
+        """A node's number; of a graph its nodes' colours in order, the same however its nodes are numbered."""
+        return inputs if self.spec.level == "node" else np.sort(colours(self.graph(inputs), ROUNDS)[-1])
 
-    def _smoothed(self, dataset: Dataset, times: int) -> Any:
-        store = dataset.store
-        if not isinstance(
-            store, GraphStore
-        ):  # a training part remembered by its numbers alone: nothing is learnt of it
-            return sp.csr_matrix((len(dataset), self.inputs.features), dtype=np.float32)
-        if times not in store.kept:
-            store.kept[times] = smoothed(store.features, store.links, times)
-        return store.kept[times][dataset.rows]
+    def graph(self, inputs: np.ndarray) -> Graph:
+        """A stored graph with a kind for each node, for telling graphs apart."""
+        graph = unpacked(np.asarray(inputs))
+        return Graph(_once(graph.edges), kinds_of(*graph))
+
+    def fingerprints(self, example: Example) -> np.ndarray:
+        """Colours of a node, or of all nodes of a graph: hashes of what stands within 0, 1, 2 and 3 hops."""
+        if self.spec.level == "node":
+            if not isinstance(example.store, GraphStore):
+                raise InputError("domain graph: a node by itself, without its graph, has no fingerprints")
+            return node_colours(example.store, 3)[:, int(example.inputs[0])]
+        graph = unpacked(np.asarray(example.inputs))
+        return np.unique(colours(Graph(_once(graph.edges), row_hashes(graph.features)), 3))
+
+    def classical(self, train: Dataset, others: Sequence[Dataset] = ()) -> list[Any]:
+        """Of nodes: features averaged over neighbours `smoothing` times (SGC). Of graphs: how often each neighbourhood
+        of up to so many hops stands in them (Weisfeiler–Lehman), or mean features where these are measured."""
+        return [self._simple(dataset, self.spec.smoothing) for dataset in (train, *others)]
+
+    def classical_raw(self, train: Dataset, others: Sequence[Dataset] = ()) -> list[Any]:
+        """Features of nodes as they are, or their means over each graph: blind to edges."""
+        return [self._simple(dataset, None) for dataset in (train, *others)]
+
+    def classical_elements(self, dataset: Dataset) -> Any:
+        """Features of every node, averaged over neighbours `smoothing` times."""
+        assert isinstance(dataset.store, GraphStore)
+        bounds = dataset.store.bounds
+        nodes = (
+            dataset.rows if bounds is None else np.concatenate([np.arange(*bounds[r : r + 2]) for r in dataset.rows])
+        )
+        times = self.spec.smoothing
+        return dataset.store.once(("nodes", times), partial(_smoothed, times=times))[nodes]
+
+    def _simple(self, dataset: Dataset, reach: int | None) -> Any:
+        """What `classical` gives; nothing (0 columns) for a training part remembered without its store."""
+        if not isinstance(dataset.store, GraphStore):  # nothing is learnt of it
+            return sp.csr_matrix((len(dataset), 0), dtype=np.float32)
+        if self.spec.level == "graph":
+            measured = reach is None or self.features.scale == "columns"
+            make = mean_features if measured else partial(subtree_counts, rounds=reach or 0)
+            return dataset.store.once(("graphs", reach), make)[dataset.rows]
+        return dataset.store.once(("nodes", reach or 0), partial(_smoothed, times=reach or 0))[dataset.rows]
 
     def describe(self) -> dict[str, Any]:
         found = {"kind": "graph", "level": self.spec.level, "element": "node", "length": self.longest}
@@ -236,3 +292,12 @@ class GraphDomain(Domain):
 
 def _each(share: Share) -> list[float]:
     return share if isinstance(share, list) else [share]
+
+
+def _once(edges: np.ndarray) -> np.ndarray:
+    """(2, E) edges that run both ways once each, and those that run one way."""
+    return np.unique(np.sort(edges, axis=0), axis=1)
+
+
+def _smoothed(store: GraphStore, times: int) -> Any:
+    return smoothed(store.features, store.links, times)

@@ -24,16 +24,22 @@ def join(raw: RawGraphs, directed: bool, self_loops: bool, carried: bool) -> Joi
     loops = edges[0] == edges[1]
     if not self_loops:
         edges, values = edges[:, ~loops], None if values is None else values[~loops]
-    ends = edges if directed else np.sort(edges, axis=0)
-    first = np.unique(ends[0] * raw.nodes + ends[1], return_index=True)[1]
+    first = _first(edges, raw.nodes)
     repeats = edges.shape[1] - len(first)
-    edges, values = edges[:, np.sort(first)], None if values is None else values[np.sort(first)]
+    if not directed:
+        first = _first(np.sort(edges, axis=0), raw.nodes)
+    edges, values = edges[:, first], None if values is None else values[first]
     if not directed:
         back = edges[:, edges[0] != edges[1]][::-1]
         values = None if values is None else np.concatenate([values, values[edges[0] != edges[1]]])
         edges = np.concatenate([edges, back], axis=1)
     left = {"self-loops": 0 if self_loops else int(loops.sum()), "repeated edges": repeats}
     return Joined(Links.of(edges, raw.nodes, values), {reason: n for reason, n in left.items() if n})
+
+
+def _first(edges: np.ndarray, nodes: int) -> np.ndarray:
+    """The first of every set of equal edges, in order."""
+    return np.sort(np.unique(edges[0] * nodes + edges[1], return_index=True)[1])
 
 
 def facts(links: Links, bounds: np.ndarray) -> dict[str, int]:

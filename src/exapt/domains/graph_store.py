@@ -6,6 +6,7 @@ Shapes: n nodes of all graphs, F features, E edges, k values an edge carries.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from functools import cached_property
 from typing import Any, NamedTuple
 
@@ -57,6 +58,12 @@ class GraphStore:
         edges = np.stack([links.sources[slots].astype(np.int64) - first, to])
         values = np.zeros((edges.shape[1], 0), np.float32) if links.values is None else links.values[slots]
         return OneGraph(self.rows(np.arange(first, last)), edges, values)
+
+    def once(self, key: Any, make: Callable[[GraphStore], Any]) -> Any:
+        """What `make` gave the first time for a key."""
+        if key not in self.kept:
+            self.kept[key] = make(self)
+        return self.kept[key]
 
     def rows(self, nodes: np.ndarray) -> np.ndarray:
         """(R, F) float32 features of some nodes."""
