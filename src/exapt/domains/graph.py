@@ -8,17 +8,16 @@ from __future__ import annotations
 import zlib
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 import numpy as np
-import scipy.sparse as sp
 import torch
 from pydantic import Field
 
 from exapt.batch import Batch, offsets_of
 from exapt.domains.base import Arrays, Dataset, Domain, Example, Inputs, Masked, Source
+from exapt.domains.graph_classical import of_examples, of_nodes
 from exapt.domains.graph_edges import Joined, facts, join
 from exapt.domains.graph_features import Describing, NodeFeatures, Scaling, learn_features
 from exapt.domains.graph_parts import RawGraphs
@@ -26,11 +25,10 @@ from exapt.domains.graph_reading import read_raw
 from exapt.domains.graph_store import GraphStore, unpacked
 from exapt.domains.graph_tables import Choice
 from exapt.domains.graph_views import graph_changes, without_columns, without_edges
-from exapt.domains.isomorphism import Graph, colours, kinds_of, row_hashes
+from exapt.domains.isomorphism import Graph, colours, kinds_of, once, row_hashes
 from exapt.domains.masking import choose
 from exapt.domains.pieces import Wanted, as_column, require
-from exapt.domains.smoothing import smoothed
-from exapt.domains.subtrees import mean_features, node_colours, subtree_counts
+from exapt.domains.subtrees import node_colours
 from exapt.domains.targets import element_targets_of, targets_of
 from exapt.domains.views import Transformation
 from exapt.errors import InputError
@@ -239,7 +237,7 @@ class GraphDomain(Domain):
     def graph(self, inputs: np.ndarray) -> Graph:
         """A stored graph with a kind for each node, for telling graphs apart."""
         graph = unpacked(np.asarray(inputs))
-        return Graph(_once(graph.edges), kinds_of(*graph))
+        return Graph(once(graph.edges, len(graph.features)), kinds_of(*graph))
 
     def fingerprints(self, example: Example) -> np.ndarray:
         """Colours of a node, or of all nodes of a graph: hashes of what stands within 0, 1, 2 and 3 hops."""
@@ -248,36 +246,21 @@ class GraphDomain(Domain):
                 raise InputError("domain graph: a node by itself, without its graph, has no fingerprints")
             return node_colours(example.store, 3)[:, int(example.inputs[0])]
         graph = unpacked(np.asarray(example.inputs))
-        return np.unique(colours(Graph(_once(graph.edges), row_hashes(graph.features)), 3))
+        return np.unique(colours(Graph(once(graph.edges, len(graph.features)), row_hashes(graph.features)), 3))
 
     def classical(self, train: Dataset, others: Sequence[Dataset] = ()) -> list[Any]:
         """Of nodes: features averaged over neighbours `smoothing` times (SGC). Of graphs: how often each neighbourhood
         of up to so many hops stands in them (Weisfeiler–Lehman), or mean features where these are measured."""
-        return [self._simple(dataset, self.spec.smoothing) for dataset in (train, *others)]
+        counted = self.features.scale != "columns"
+        return [of_examples(dataset, self.spec.smoothing, counted) for dataset in (train, *others)]
 
     def classical_raw(self, train: Dataset, others: Sequence[Dataset] = ()) -> list[Any]:
         """Features of nodes as they are, or their means over each graph: blind to edges."""
-        return [self._simple(dataset, None) for dataset in (train, *others)]
+        return [of_examples(dataset, 0, counted=False) for dataset in (train, *others)]
 
     def classical_elements(self, dataset: Dataset) -> Any:
         """Features of every node, averaged over neighbours `smoothing` times."""
-        assert isinstance(dataset.store, GraphStore)
-        bounds = dataset.store.bounds
-        nodes = (
-            dataset.rows if bounds is None else np.concatenate([np.arange(*bounds[r : r + 2]) for r in dataset.rows])
-        )
-        times = self.spec.smoothing
-        return dataset.store.once(("nodes", times), partial(_smoothed, times=times))[nodes]
-
-    def _simple(self, dataset: Dataset, reach: int | None) -> Any:
-        """What `classical` gives; nothing (0 columns) for a training part remembered without its store."""
-        if not isinstance(dataset.store, GraphStore):  # nothing is learnt of it
-            return sp.csr_matrix((len(dataset), 0), dtype=np.float32)
-        if self.spec.level == "graph":
-            measured = reach is None or self.features.scale == "columns"
-            make = mean_features if measured else partial(subtree_counts, rounds=reach or 0)
-            return dataset.store.once(("graphs", reach), make)[dataset.rows]
-        return dataset.store.once(("nodes", reach or 0), partial(_smoothed, times=reach or 0))[dataset.rows]
+        return of_nodes(dataset, self.spec.smoothing)
 
     def describe(self) -> dict[str, Any]:
         found = {"kind": "graph", "level": self.spec.level, "element": "node", "length": self.longest}
@@ -292,12 +275,3 @@ class GraphDomain(Domain):
 
 def _each(share: Share) -> list[float]:
     return share if isinstance(share, list) else [share]
-
-
-def _once(edges: np.ndarray) -> np.ndarray:
-    """(2, E) edges that run both ways once each, and those that run one way."""
-    return np.unique(np.sort(edges, axis=0), axis=1)
-
-
-def _smoothed(store: GraphStore, times: int) -> Any:
-    return smoothed(store.features, store.links, times)

@@ -42,6 +42,13 @@ def graph_hash(graph: Graph, rounds: int = 3) -> int:
         )
 
 
+def once(edges: np.ndarray, count: int) -> np.ndarray:
+    """(2, E) each pair of joined nodes among so many once, whichever way the edges between them run."""
+    ends = np.sort(edges, axis=0)
+    keys = np.unique(ends[0] * count + ends[1])
+    return np.stack([keys // max(count, 1), keys % max(count, 1)])
+
+
 def kinds_of(features: np.ndarray, edges: np.ndarray, values: np.ndarray) -> np.ndarray:
     """(n,) a number for every node's features (n, F), the values (E, k) of edges to it, its degrees in and out, the
     triangles it is in and the size of its component.

@@ -10,7 +10,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from exapt.domains.graph_store import GraphStore
-from exapt.domains.isomorphism import Graph, colours, row_hashes
+from exapt.domains.isomorphism import Graph, colours, once, row_hashes
 
 BUCKETS = 1 << 14
 """Columns of each round."""
@@ -20,8 +20,7 @@ def node_colours(store: GraphStore, rounds: int) -> np.ndarray:
     """(rounds + 1, n) colours of every node of a store, by its features and its neighbours'."""
 
     def make(store: GraphStore) -> np.ndarray:
-        edges = store.links.edges
-        return colours(Graph(edges[:, edges[0] <= edges[1]], store_hashes(store)), rounds)
+        return colours(Graph(once(store.links.edges, len(store.links)), store_hashes(store)), rounds)
 
     found: np.ndarray = store.once(("colours", rounds), make)
     return found

@@ -109,8 +109,8 @@ def _graphs(domain: GraphDomain, corpus: Dataset | Source, evaluation: Dataset |
     """Whole graphs, the same up to the numbering of their nodes."""
     if domain.transductive:
         raise InputError(
-            "audit contamination: the nodes of one graph always stand in the corpus, labels apart; leave this audit out "
-            "at domain.level=node"
+            "audit contamination: the nodes of one graph always stand in the corpus, labels apart; valid at "
+            "domain.level=graph only"
         )
     wanted = [domain.graph(row) for row in _rows(_dataset(domain, evaluation, settings))]
     return overlap_graphs((domain.graph(row) for row in _rows(_dataset(domain, corpus, settings))), wanted, ROUNDS)
