@@ -287,7 +287,7 @@ def test_what_a_domain_cannot_take_is_named() -> None:
         domain.collate([dataset[0], other[0]])
     with pytest.raises(InputError, match="nodes have 4 features, the domain's have 3"):
         domain.read(from_arrays([graph(5, 5, 4)]))
-    with pytest.raises(InputError, match="nodes have no features; valid for domain.features: degree"):
+    with pytest.raises(InputError, match=r"nodes have no features; valid for domain.features: degree"):
         GraphSpec(features="given").build(from_arrays([SimpleNamespace(edge_index=np.zeros((2, 0)), num_nodes=3)]))
     with pytest.raises(InputError, match="edges carry 0 values, the domain's 1"):
         weighted = graph(4, 3)

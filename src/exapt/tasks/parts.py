@@ -71,8 +71,8 @@ def _distance(counts: np.ndarray, side: np.ndarray, share: float) -> float:
 def interleave(strata: np.ndarray, rng: np.random.Generator, each_first: bool, balanced: bool = False) -> np.ndarray:
     """An order of n examples in which every beginning holds the strata in about their shares.
 
-    With `each_first` it opens with one example of each stratum; `balanced` goes on like that, one of each in turn, until
-    a stratum has no more.
+    With `each_first` it opens with one example of each stratum; `balanced` goes on like that, one of each in turn, as
+    long as a stratum has more.
     """
     key = np.empty(len(strata))
     for kind in np.unique(strata):
