@@ -11,7 +11,7 @@ from exapt.domains import DomainSpec, load_domain
 from exapt.domains.base import Arrays, Dataset, Domain, Source
 from exapt.errors import InputError
 from exapt.files import make_folder
-from exapt.objectives import ObjectiveSpec
+from exapt.objectives import Objective, ObjectiveSpec
 from exapt.spec import Spec
 from exapt.training.batches import Batches
 from exapt.training.environment import commit, hardware, versions
@@ -58,6 +58,7 @@ def pretrain(
     that the monitor probes (never those of a test part). `watchers` look over the run; what they return when it is over
     stands in the record under `watched`.
     """
+    training = _judged(objective, training)
     folder, here = Path(folder), launch(training.device, training.parallel)
     specs: dict[str, Spec] = {"domain": domain, "backbone": backbone, "objective": objective}
     identity: dict[str, Any] = {name: spec.plain() for name, spec in specs.items()}
@@ -109,7 +110,30 @@ def _feeding(
     batches = Batches(
         train_part, domain.collate_training, windows=domain.windows, phases=domain.inputs.length, **training.batching()
     )
+    _large_enough(batches, model.objective, here)
     return batches, HeldOut(model, domain, held, training, here) if held else None
+
+
+def _large_enough(batches: Batches, objective: Objective, here: Launch) -> None:
+    """Refuse batches of so few examples that an objective learns nothing from them."""
+    most = max(len(places) for places in batches.plan(0)) * here.ranks
+    if most < objective.least:
+        raise InputError(
+            f"pretrain: batches of {most} example, but {type(objective).__name__} compares examples with each other; "
+            f"set pretrain.batch to {objective.least} or more, or raise pretrain.batch_elements"
+        )
+
+
+def _judged(objective: Spec, training: TrainingSpec) -> TrainingSpec:
+    """The last weights are kept where the held-out loss does not say which are better, and patience is refused."""
+    if getattr(objective, "judges", True):
+        return training
+    if training.patience is not None:
+        raise InputError(
+            f"pretrain.patience: a lower held-out loss of objective.kind={objective.plain()['kind']} is not a better "
+            "network; leave patience out"
+        )
+    return training.model_copy(update={"keep_best": False})
 
 
 def _monitor(
