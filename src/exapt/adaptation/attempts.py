@@ -137,7 +137,7 @@ class Attempts:
     ) -> Attempt:
         """Train for `plan.steps` at most; what came of it."""
         domain, spec = self.start.domain, self.spec.training(plan.rate, plan.steps, derive(self.seed, "tune"))
-        batches = Batches(train, domain.collate, batch=self.spec.batch, seed=spec.seed, lengths=domain.kept)
+        batches = Batches(train, domain.collate_training, batch=self.spec.batch, seed=spec.seed, lengths=domain.kept)
         hold = together(self._anchors(plan.alpha), tuning.backbone)
         toward_zero = 0.0 if plan.alpha is not None else self.spec.weight_decay  # L2-SP decays to the start instead
         groups = layer_groups(tuning, plan.rate, self.spec.layer_decay, self.spec.weight_decay, toward_zero)

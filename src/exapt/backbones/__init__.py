@@ -6,11 +6,12 @@ from pydantic import Field
 
 from exapt.backbones.base import Backbone
 from exapt.backbones.convnet import ConvNet, ConvNetSpec
+from exapt.backbones.graphnet import GraphNet, GraphNetSpec
 from exapt.backbones.hub import HubBackbone, HubSpec
 from exapt.backbones.timm import TimmSpec
 from exapt.backbones.transformer import SIZES, Transformer, TransformerSpec
 
-BackboneSpec = Annotated[TransformerSpec | ConvNetSpec | HubSpec | TimmSpec, Field(discriminator="kind")]
+BackboneSpec = Annotated[TransformerSpec | ConvNetSpec | GraphNetSpec | HubSpec | TimmSpec, Field(discriminator="kind")]
 """Any backbone, told apart by `kind`."""
 
 __all__ = [
@@ -19,6 +20,8 @@ __all__ = [
     "BackboneSpec",
     "ConvNet",
     "ConvNetSpec",
+    "GraphNet",
+    "GraphNetSpec",
     "HubBackbone",
     "HubSpec",
     "TimmSpec",

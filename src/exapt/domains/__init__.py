@@ -1,7 +1,8 @@
-"""Fields of data: text, DNA, protein, pictures and tables. Files become data sets, data sets become batches."""
+"""Fields of data: text, DNA, protein, pictures, tables and graphs. Files become data sets, data sets become batches."""
 
 from exapt.domains.base import MISSING, Arrays, Dataset, Domain, Example, Inputs, Masked, Source, Store
 from exapt.domains.dna import DnaDomain, DnaSpec
+from exapt.domains.graph import GraphDomain, GraphSpec
 from exapt.domains.image import ImageDomain, ImageSpec
 from exapt.domains.protein import ProteinDomain, ProteinSpec
 from exapt.domains.specs import DomainSpec, from_arrays, load_domain
@@ -17,6 +18,8 @@ __all__ = [
     "Domain",
     "DomainSpec",
     "Example",
+    "GraphDomain",
+    "GraphSpec",
     "ImageDomain",
     "ImageSpec",
     "Inputs",

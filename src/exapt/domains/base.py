@@ -98,7 +98,7 @@ class Example:
     """One example as the data set holds it, before packing."""
 
     inputs: np.ndarray
-    """Token ids (n,), a picture (H, W, C) in uint8 or float, or nodes (n, F)."""
+    """Token ids (n,), a picture (H, W, C) in uint8 or float, a node's number (1,), or a graph packed into one array."""
     index: int
     """Its row in the store."""
     targets: Mapping[str, np.ndarray] = field(default_factory=dict)
@@ -223,6 +223,10 @@ class Domain(ABC):
     def collate(self, examples: Sequence[Example]) -> Batch:
         """Pack examples; float pictures in (B, C, H, W), token ids as int64 with any ends added."""
 
+    def collate_training(self, examples: Sequence[Example]) -> Batch:
+        """As `collate`, for a step of training: it may draw a part of what surrounds the examples."""
+        return self.collate(examples)
+
     @abstractmethod
     def mask(self, batch: Batch, ratio: float, rng: torch.Generator) -> Masked:
         """Hide a share of each example's elements."""
@@ -269,6 +273,10 @@ class Domain(ABC):
         One matrix for `train` and one for each of the others; vocabularies and weights are learnt on `train` alone.
         """
         raise InputError(f"{type(self).__name__}: this domain has no classical baseline")
+
+    def classical_raw(self, train: Dataset, others: Sequence[Dataset] = ()) -> list[Any]:
+        """As `classical`, from each example's own values alone, where that is something else: a node's features."""
+        raise InputError(f"{type(self).__name__}: its classical baseline has no raw form; use features=usual")
 
     def classical_elements(self, dataset: Dataset) -> Any:
         """Features (N, p) of every element that `collate` keeps, for the baseline of per-element tasks."""

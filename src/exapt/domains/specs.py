@@ -11,6 +11,7 @@ from pydantic import Field, TypeAdapter, ValidationError
 
 from exapt.domains.base import Arrays, Domain
 from exapt.domains.dna import DnaSpec
+from exapt.domains.graph import GraphSpec
 from exapt.domains.image import ImageSpec
 from exapt.domains.protein import ProteinSpec
 from exapt.domains.table import TableSpec
@@ -18,7 +19,9 @@ from exapt.domains.text import TextSpec
 from exapt.errors import InputError
 from exapt.files import read_json
 
-DomainSpec = Annotated[TextSpec | DnaSpec | ProteinSpec | ImageSpec | TableSpec, Field(discriminator="kind")]
+DomainSpec = Annotated[
+    TextSpec | DnaSpec | ProteinSpec | ImageSpec | TableSpec | GraphSpec, Field(discriminator="kind")
+]
 """One of the fields, told apart by `kind`."""
 
 

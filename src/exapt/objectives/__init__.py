@@ -8,8 +8,11 @@ from exapt.objectives.autoregressive import AutoregressiveSpec
 from exapt.objectives.base import Loss, Objective
 from exapt.objectives.battery import Battery, BatterySpec, close_union
 from exapt.objectives.byol import ByolSpec
+from exapt.objectives.communities import CommunitiesSpec
 from exapt.objectives.guess import Guess
+from exapt.objectives.infomax import InfomaxSpec
 from exapt.objectives.masked import MaskedSpec
+from exapt.objectives.rebuild import RebuildSpec
 from exapt.objectives.sigreg import SigregSpec
 from exapt.objectives.simclr import SimclrSpec
 from exapt.objectives.simsiam import SimsiamSpec
@@ -24,6 +27,9 @@ ObjectiveSpec = Annotated[
     | ByolSpec
     | SimsiamSpec
     | SigregSpec
+    | CommunitiesSpec
+    | RebuildSpec
+    | InfomaxSpec
     | SupervisedSpec
     | BatterySpec,
     Field(discriminator="kind"),
@@ -36,11 +42,14 @@ __all__ = [
     "Battery",
     "BatterySpec",
     "ByolSpec",
+    "CommunitiesSpec",
     "Guess",
+    "InfomaxSpec",
     "Loss",
     "MaskedSpec",
     "Objective",
     "ObjectiveSpec",
+    "RebuildSpec",
     "SigregSpec",
     "SimclrSpec",
     "SimsiamSpec",
