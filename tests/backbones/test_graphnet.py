@@ -151,7 +151,9 @@ def test_packed_graphs_equal_one_by_one(conv: str) -> None:
 @pytest.mark.parametrize("conv", ["gcn", "gat"])
 def test_sparse_equals_dense_with_gradients(conv: str) -> None:
     batch = graph(features=200)
-    batch = replace(batch, inputs=batch.inputs * (torch.rand(9, 200, generator=torch.Generator().manual_seed(0)) < 0.05))
+    batch = replace(
+        batch, inputs=batch.inputs * (torch.rand(9, 200, generator=torch.Generator().manual_seed(0)) < 0.05)
+    )
     found = []
     for sparse in (True, False):
         net = build(conv=conv, features=200)
