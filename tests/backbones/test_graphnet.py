@@ -114,6 +114,16 @@ def test_gat_attends_as_a_loop_does() -> None:
 
 
 @pytest.mark.parametrize("conv", CONVS)
+def test_smoothing_averages_what_comes_out(conv: str) -> None:
+    batch = graph()
+    plain, smooth = stir(build(conv=conv)), stir(build(conv=conv, smoothing=2))
+    whole = matrix(batch) + torch.eye(9, dtype=torch.double)
+    root = whole.sum(1) ** -0.5
+    once = root[:, None] * whole * root
+    torch.testing.assert_close(smooth(batch).elements, once @ once @ plain(batch).elements)
+
+
+@pytest.mark.parametrize("conv", CONVS)
 @pytest.mark.parametrize("norm", ["none", "batch", "layer"])
 def test_renumbering_nodes_renumbers_features(conv: str, norm: str) -> None:
     batch = graph(carried=2 if conv != "gcn" else 0)
