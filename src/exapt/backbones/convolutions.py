@@ -46,7 +46,7 @@ class Form:
         if carried is not None:
             carried = carried.to(nodes.dtype).reshape(edges.shape[1], -1)
         if self.kind == "gcn":
-            return Around(edges, None, _degrees(edges, carried, nodes))
+            return Around(edges, None, averaging(edges, carried, nodes))
         if self.edge_features:
             return Around(edges, carried, None)
         ones = nodes.new_ones(edges.shape[1])
@@ -99,8 +99,8 @@ def normaliser(kind: str, width: int) -> nn.Module:
     return nn.BatchNorm1d(width) if kind == "batch" else nn.LayerNorm(width)
 
 
-def _degrees(edges: Tensor, weights: Tensor | None, nodes: Tensor) -> Tensor:
-    """D^-½ (A + I) D^-½ (Kipf & Welling 2017, equation 2), D counting what comes in."""
+def averaging(edges: Tensor, weights: Tensor | None, nodes: Tensor) -> Tensor:
+    """(V, V) D^-½ (A + I) D^-½ (Kipf & Welling 2017, equation 2), D counting what comes in."""
     from torch_geometric.nn.conv.gcn_conv import gcn_norm
 
     if weights is not None and weights.numel() and not bool((weights >= 0).all()):

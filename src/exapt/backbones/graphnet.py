@@ -13,7 +13,7 @@ from pydantic import Field, PositiveInt, model_validator
 from torch import Tensor, nn
 
 from exapt.backbones.base import Backbone
-from exapt.backbones.convolutions import Around, Form, geometric, normaliser
+from exapt.backbones.convolutions import Around, Form, averaging, geometric, normaliser
 from exapt.backbones.sparse import as_sparse, drop_sparse
 from exapt.batch import Batch, Features
 from exapt.domains.base import Inputs
@@ -46,6 +46,9 @@ class GraphNetSpec(Spec):
     """Add a layer's input to its output, where they are equally wide."""
     activation: Literal["relu", "prelu", "elu", "gelu"] = "prelu"
     """After each layer, the last one included. PReLU is DGI's."""
+    smoothing: int = Field(default=0, ge=0, le=64)
+    """How often the last layer's features are averaged with the neighbours', with nothing more to learn (as APPNP does,
+    Gasteiger et al. 2019, arXiv 1810.05997): a wide view for a network of one layer."""
 
     @model_validator(mode="after")
     def _heads_divide(self) -> Self:
@@ -104,6 +107,11 @@ class GraphNet(Backbone):
             nodes = self.enter(inputs, self.sparse and self.layers[0].takes_sparse)
             for layer in self.layers:
                 nodes = layer(nodes, seen)
+            if self.spec.smoothing:
+                plain = self.spec.conv == "gcn" and seen.matrix is not None
+                among = seen.matrix if plain else averaging(seen.edges, None, nodes)
+                for _ in range(self.spec.smoothing):
+                    nodes = torch.sparse.mm(among, nodes)
             return self.final_norm(nodes)
 
 
