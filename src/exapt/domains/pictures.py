@@ -11,8 +11,10 @@ from typing import Any
 import numpy as np
 
 from exapt.domains.base import Arrays, Source
+from exapt.domains.boxed import Collection
 from exapt.domains.opening import PICTURES, File, find_files
 from exapt.domains.pieces import ROWS, Piece, Wanted, finish_columns, first_records, from_file, require
+from exapt.domains.special import special
 from exapt.domains.tables import open_hub, read_hub, read_parquet
 from exapt.errors import InputError
 from exapt.spec import digest
@@ -39,7 +41,11 @@ class PictureSource:
         self.path = source.path
         self.files: list[File] = []
         self.hub: Any = None
+        self.special: Collection | None = None
         if isinstance(source, Arrays) or source.path == DIGITS:
+            return
+        self.special = special(source.path)
+        if self.special is not None:
             return
         if source.path.startswith("hf:"):
             self.hub = open_hub(source.path)
@@ -53,6 +59,8 @@ class PictureSource:
 
     def contents(self) -> str:
         """A hash of what was found, without where it lies."""
+        if self.special is not None:
+            return self.special.contents()
         if self.hub is not None:
             return digest(["hub", self.hub._fingerprint])
         return digest([[str(file.within), file.checksum()] for file in self.files])
@@ -71,6 +79,8 @@ class PictureSource:
             )
         elif self.path == DIGITS:
             yield from _digits(self.wanted)
+        elif self.special is not None:
+            yield from self.special.pieces(self.wanted)
         elif self.hub is not None:
             yield from read_hub(self.hub, self.path, self.wanted)
         elif self.files[0].suffix in PICTURES:
