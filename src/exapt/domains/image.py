@@ -116,6 +116,15 @@ class ImageDomain(Domain):
         found = PictureSource(source, self.spec.channels)
         return read_pictures(found, self.spec.size, self.shape, self.spec._key(), cache, self.elements, self.spec.stretch)
 
+    def frames(self, source: Source | Arrays) -> list[tuple[str, int, int]]:
+        """Name, height and width of every picture of a source as it was before it was brought to one size."""
+        found = PictureSource(source, self.spec.channels)
+        return [
+            (piece.where(i), *picture.shape[:2])
+            for piece in found.pieces()
+            for i, picture in enumerate(piece.values)  # type: ignore[arg-type]
+        ]
+
     def collate(self, examples: Sequence[Example]) -> Batch:
         size = (0, *self.shape)
         raw = np.stack([e.inputs for e in examples]) if examples else np.zeros(size, np.uint8)

@@ -36,6 +36,8 @@ class Task(ABC):
     """Whether each of `strata` must stand in every part of a split: a class that was never seen cannot be named."""
     probed: bool = True
     """Whether a linear model of frozen features can answer it (probes, kNN, LP-FT, classical baselines)."""
+    resamples: int = 1000
+    """Draws of the bootstrap over test examples; fewer where the metric takes long."""
     metric_name: str
     """What `metric` measures, in the field's word: 'accuracy', 'AUC', 'R²' …; higher is always better."""
 

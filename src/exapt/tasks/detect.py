@@ -25,6 +25,7 @@ from exapt.tasks.box_views import flip_and_zoom
 from exapt.tasks.boxes import giou, nms
 from exapt.tasks.cells import Assigned, Grid, assign
 from exapt.tasks.detection_head import DetectHead, DetectHeadSpec
+from exapt.tasks.detection_examples import drawn
 from exapt.tasks.detection_scores import average_precision, picture_scores
 from exapt.tasks.labels import in_order, listed, one_column, row
 
@@ -36,6 +37,8 @@ CANDIDATES = 300
 """Boxes a picture that non-maximum suppression is given, the best first."""
 MOST = 100
 """Detections of a picture that are kept, as COCO counts."""
+SHOWN = 4
+"""Test pictures that the report shows."""
 REACH = 4.0
 """The largest logarithm of a distance in typical sides."""
 
@@ -77,6 +80,7 @@ class DetectTask(Task):
 
     spec: DetectSpec
     probed = False
+    resamples = 200
 
     def __init__(
         self, spec: DetectSpec, classes: list[str], size: tuple[int, int], shape: tuple[int, int], side: float = 32.0
@@ -201,6 +205,16 @@ class DetectTask(Task):
         there = ~np.isnan(truth[..., 0])
         facts = {"boxes": int(there.sum()), "pictures without boxes": int((~there.any(1)).sum())}
         return facts | {"ignored boxes": int((truth[..., 5] > 0).sum()), **dataset.skipped}
+
+    def shown(self, dataset: Dataset, prediction: np.ndarray) -> list[dict[str, Any]]:
+        """Four pictures, evenly spaced, with their boxes and what was found."""
+        places = np.unique(np.linspace(0, len(dataset) - 1, SHOWN).astype(int)) if len(dataset) else []
+        truth, scores = self.truth(dataset), self.item_scores(prediction, self.truth(dataset))
+        return [
+            drawn(dataset.store[int(dataset.rows[i])], truth[i], prediction[i], self.classes)
+            | {"row": int(dataset.rows[i]) + 1, "score": float(scores[i])}
+            for i in places
+        ]
 
     def chance(self, truth: np.ndarray) -> float:
         return 0.0

@@ -1,0 +1,47 @@
+"""A test picture with its boxes, and with what was found in it, as plain data that a report can draw."""
+
+from __future__ import annotations
+
+import base64
+import io
+from typing import Any
+
+import numpy as np
+
+from exapt.errors import InputError
+
+SURE = 0.25
+"""Detections of a lower score are not drawn …"""
+MOST = 20
+"""… nor more than so many of them."""
+
+
+def drawn(picture: np.ndarray, truth: np.ndarray, prediction: np.ndarray, classes: list[str]) -> dict[str, Any]:
+    """The picture (H, W, C) as a data URI; truth (K, 6) and prediction (M, 6) as [x1, y1, x2, y2, class, score | flag]."""
+    objects = [[*_ends(row), classes[int(row[4])], int(row[5])] for row in truth if not np.isnan(row[0])]
+    sure = [row for row in prediction if not np.isnan(row[0]) and row[4] >= SURE][:MOST]
+    found = [[*_ends(row), classes[int(row[5])], round(float(row[4]), 3)] for row in sure]
+    height, width = picture.shape[:2]
+    return {"picture": data_uri(picture), "height": height, "width": width, "truth": objects, "found": found}
+
+
+def data_uri(picture: np.ndarray) -> str:
+    """A picture (H, W, C) as a JPEG in a URI; floats are spread over the grey levels."""
+    try:
+        from PIL import Image
+    except ImportError:
+        raise InputError("task.kind=detect: pictures in the report need `pip install exapt[vision]`") from None
+    pixels = picture if picture.dtype == np.uint8 else _levels(picture)
+    shown = pixels[:, :, 0] if pixels.shape[2] < 3 else pixels[:, :, :3]
+    file = io.BytesIO()
+    Image.fromarray(np.ascontiguousarray(shown)).save(file, "JPEG", quality=85)
+    return "data:image/jpeg;base64," + base64.b64encode(file.getvalue()).decode("ascii")
+
+
+def _levels(picture: np.ndarray) -> np.ndarray:
+    low, high = float(picture.min()), float(picture.max())
+    return np.asarray((picture - low) * (255 / max(high - low, 1e-9))).round().astype(np.uint8)
+
+
+def _ends(row: np.ndarray) -> list[float]:
+    return [round(float(v), 1) for v in row[:4]]
