@@ -8,7 +8,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-
 from exapt.adaptation.anchor import Anchor, Anchored, running_statistics
 from exapt.adaptation.anchors import together
 from exapt.adaptation.combine import combine

@@ -13,8 +13,8 @@ from exapt.adaptation.judging import loss_of, varied
 from exapt.adaptation.knn import targets
 from exapt.batch import Batch
 from exapt.domains.base import Dataset, Domain
-from exapt.tasks.base import Task
 from exapt.domains.targets import as_target
+from exapt.tasks.base import Task
 
 
 class Validation(ABC):

@@ -62,4 +62,3 @@ def _value(picture: Labelled, name: str) -> Any:
     if name == "file":
         return str(picture.file.within)
     return picture.split if name == "split" else list(picture.boxes)
-

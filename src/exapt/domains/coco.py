@@ -18,7 +18,7 @@ PARTS = {"train": "train", "val": "val", "valid": "val", "test": "test"}
 
 
 def annotation_files(path: Path) -> list[Path]:
-    """COCO's files that a path names: itself, or those in a folder, its subfolder `annotations` or one for each part."""
+    """COCO's files that a path names: itself, or those in a folder or one below it."""
     if path.is_file():
         return [path] if path.suffix == ".json" else []
     return sorted({found for name in NAMES for found in [*path.glob(name), *path.glob(f"*/{name}")]})
@@ -58,10 +58,7 @@ def _of_file(file: Path, root: Path, there: dict[str, list[Path]], part: str) ->
     boxes: dict[Any, list[list[Any]]] = defaultdict(list)
     for one in data["annotations"]:
         boxes[one.get("image_id")].append(_box(one, known, names, f"{file}: annotation {one.get('id')}"))
-    return [
-        Labelled(_picture(file, image, root, there), boxes.get(image["id"], []), part)
-        for image in data["images"]
-    ]
+    return [Labelled(_picture(file, image, root, there), boxes.get(image["id"], []), part) for image in data["images"]]
 
 
 def _box(one: dict[str, Any], known: set[Any], names: dict[Any, str], where: str) -> list[Any]:

@@ -52,7 +52,9 @@ class ImageSpec(Spec):
         """Learn size, channels, and each channel's mean and spread from a corpus."""
         if corpus is None:
             raise InputError("domain image: size, channels and brightness are learnt from a corpus; give one")
-        dataset = read_pictures(PictureSource(corpus, self.channels), self.size, None, self._key(), cache, 1, self.stretch)
+        dataset = read_pictures(
+            PictureSource(corpus, self.channels), self.size, None, self._key(), cache, 1, self.stretch
+        )
         shape = Shape(*dataset.store[0].shape)
         self._check(shape, corpus.path)
         return ImageDomain(self, shape, *_brightness(dataset))
@@ -114,7 +116,9 @@ class ImageDomain(Domain):
 
     def read(self, source: Source | Arrays, cache: Path | None = None) -> Dataset:
         found = PictureSource(source, self.spec.channels)
-        return read_pictures(found, self.spec.size, self.shape, self.spec._key(), cache, self.elements, self.spec.stretch)
+        return read_pictures(
+            found, self.spec.size, self.shape, self.spec._key(), cache, self.elements, self.spec.stretch
+        )
 
     def frames(self, source: Source | Arrays) -> list[tuple[str, int, int]]:
         """Name, height and width of every picture of a source as it was before it was brought to one size."""

@@ -1,6 +1,6 @@
 """Scenes composed of small pictures: objects at random places and sizes among distractors on a background.
 
-Scene i of a seed is always the same, whichever others are asked for. Boxes and classes are known because they are drawn.
+Scene i of a seed is always the same, whichever others are asked for. Its boxes are known, for they are drawn.
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ from exapt.spec import digest
 
 VERSION = 1
 """Raise it when what is drawn changes: older caches are then not found."""
-ROWS = 256
+ROWS = 64
+"""Scenes made at once."""
 TRIES = 30
 """Places tried for an object before it is left out."""
 OVERLAP = 0.15
@@ -79,7 +80,7 @@ class Scenes:
             require(name, ["boxes", "split", *(["label"] if single else [])], self.path)
         for start, part, places in self._runs():
             made = [compose(self.recipe, part, self._rng(part, place)) for place in places]
-            columns = {
+            columns: dict[str, list[Any]] = {
                 "boxes": [rows for _, rows in made],
                 "split": [part.name] * len(made),
                 "label": [rows[0][4] if rows else "" for _, rows in made],

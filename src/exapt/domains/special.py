@@ -6,9 +6,9 @@ from pathlib import Path
 
 from exapt.domains.boxed import Boxed, Collection
 from exapt.domains.coco import annotation_files, read_coco
+from exapt.domains.collage import collage
 from exapt.domains.crops import Crops
 from exapt.domains.digit_scenes import digit_scenes
-from exapt.domains.collage import collage
 from exapt.domains.voc import is_voc, read_voc
 from exapt.errors import InputError
 
@@ -39,5 +39,7 @@ def boxed(path: str) -> Boxed | None:
 def _crops(path: str) -> Crops:
     found = boxed(path)
     if found is None:
-        raise InputError(f"{CROPS}{path}: no pictures with boxes there; expected a folder of Pascal VOC's or COCO's form")
+        raise InputError(
+            f"{CROPS}{path}: no pictures with boxes there; expected a folder of Pascal VOC's or COCO's form"
+        )
     return Crops(found)

@@ -36,9 +36,7 @@ def read_voc(folder: Path) -> Boxed:
     lists = [path for part in PARTS if (path := folder / "ImageSets" / "Main" / f"{part}.txt").is_file()]
     parts = _parts(lists, pictures)
     found = [
-        Labelled(
-            File(path, root=folder), _boxes(annotations[name]) if name in annotations else [], parts.get(name, "")
-        )
+        Labelled(File(path, root=folder), _boxes(annotations[name]) if name in annotations else [], parts.get(name, ""))
         for name, path in pictures.items()
     ]
     files = [File(path, root=folder) for path in [*pictures.values(), *annotations.values(), *lists]]
@@ -59,7 +57,7 @@ def _parts(lists: Sequence[Path], pictures: dict[str, Path]) -> dict[str, str]:
 
 
 def _boxes(path: Path) -> list[list[Any]]:
-    """The objects of an annotation. VOC counts pixels from 1 and includes the last: (xmin − 1, ymin − 1, xmax, ymax)."""
+    """The objects of an annotation. VOC counts pixels from 1 and includes the last."""
     try:
         root = ET.parse(path).getroot()
     except (ET.ParseError, OSError) as error:

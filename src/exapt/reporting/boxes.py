@@ -39,7 +39,9 @@ def pictures(shown: Sequence[Plain]) -> Markup:
     tall = max(one["height"] / one["width"] for one in shown) * SIDE
     width = len(shown) * (SIDE + GAP) - GAP
     parts = [_picture(one, place * (SIDE + GAP)) for place, one in enumerate(shown)]
-    return svg.figure(width, tall, "Test pictures with the boxes of objects and of what was found", *parts, class_="pictures")
+    return svg.figure(
+        width, tall, "Test pictures with the boxes of objects and of what was found", *parts, class_="pictures"
+    )
 
 
 def _picture(one: Plain, left: float) -> Markup:

@@ -15,8 +15,8 @@ from exapt.adaptation.fitted import FILE as FITTED
 from exapt.domains.base import Arrays, Source
 from exapt.errors import InputError
 from exapt.files import make_folder, write_json
-from exapt.studies.fits import truth_of
 from exapt.studies.detections import predict_boxes
+from exapt.studies.fits import truth_of
 from exapt.studies.folder import RunFolder
 from exapt.studies.prepare import Prepared
 from exapt.studies.spec import StudySpec
@@ -28,7 +28,6 @@ from exapt.tasks.regress import RegressTask
 from exapt.tasks.softmax import SoftmaxTask
 from exapt.tasks.splits import draw_budget
 from exapt.training.pretrained import load_pretrained
-
 
 
 def adapt_once(spec: StudySpec, out: Path, budget: int | None, seed: int) -> dict[str, Any]:

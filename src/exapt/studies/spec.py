@@ -131,8 +131,7 @@ class StudySpec(Spec):
         if len(set(self.budgets)) < len(self.budgets):
             raise ValueError("budgets repeat a value")
         self._sources_there()
-        if isinstance(self.task, DetectSpec):
-            self._without_probes()
+        self._without_probes()
         return self
 
     def _sources_there(self) -> None:
@@ -147,7 +146,7 @@ class StudySpec(Spec):
 
     def _without_probes(self) -> None:
         """Boxes are no linear function of frozen features: what needs a probe is refused, not left out silently."""
-        for name, arm in self.all_arms().items():
+        for name, arm in self.all_arms().items() if isinstance(self.task, DetectSpec) else ():
             if not isinstance(arm.adapt, FinetuneSpec):
                 raise ValueError(
                     f"arm '{name}' is a {arm.adapt.kind}, and boxes are no linear function of frozen features; set "

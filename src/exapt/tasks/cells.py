@@ -71,9 +71,7 @@ def assign(labels: Tensor, grid: Grid, radius: float) -> Assigned:
     ignored = (inside & (there & ~wanted)[:, None]).any(-1) if inside.shape[-1] else torch.zeros_like(found)
     chosen = sides.gather(2, which[..., None, None].expand(-1, -1, 1, 4)).squeeze(2)
     own = boxes.gather(1, which[..., None].expand(-1, -1, 4))
-    return Assigned(
-        torch.where(ignored & ~found, -2, classes), own * found[..., None], centreness_of(chosen) * found
-    )
+    return Assigned(torch.where(ignored & ~found, -2, classes), own * found[..., None], centreness_of(chosen) * found)
 
 
 def centreness_of(sides: Tensor) -> Tensor:

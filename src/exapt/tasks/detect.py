@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from copy import copy
 from dataclasses import replace
 from typing import Any, Literal, Self
@@ -24,8 +24,8 @@ from exapt.tasks.base import Task
 from exapt.tasks.box_views import flip_and_zoom
 from exapt.tasks.boxes import giou, nms
 from exapt.tasks.cells import Assigned, Grid, assign
-from exapt.tasks.detection_head import DetectHead, DetectHeadSpec
 from exapt.tasks.detection_examples import drawn
+from exapt.tasks.detection_head import DetectHead, DetectHeadSpec
 from exapt.tasks.detection_scores import average_precision, picture_scores
 from exapt.tasks.labels import in_order, listed, one_column, row
 
@@ -130,7 +130,9 @@ class DetectTask(Task):
             )
             / count,
         }
-        return Loss(torch.stack(list(terms.values())).sum(), int(count), {name: term.detach() for name, term in terms.items()})
+        return Loss(
+            torch.stack(list(terms.values())).sum(), int(count), {name: term.detach() for name, term in terms.items()}
+        )
 
     def placed(self, sides: Tensor) -> Tensor:
         """(…, G, 4) boxes from log-distances to left, top, right, bottom in typical sides, seen from each cell."""
@@ -174,7 +176,7 @@ class DetectTask(Task):
         return {"spec": self.spec.plain(), **learned}
 
     @classmethod
-    def restored(cls, spec: DetectSpec, data: dict[str, Any]) -> Self:
+    def restored(cls, spec: DetectSpec, data: Mapping[str, Any]) -> Self:
         """The task again from `plain`."""
         return cls(spec, list(data["classes"]), tuple(data["size"]), tuple(data["shape"]), float(data["side"]))
 
@@ -208,7 +210,7 @@ class DetectTask(Task):
 
     def shown(self, dataset: Dataset, prediction: np.ndarray) -> list[dict[str, Any]]:
         """Four pictures, evenly spaced, with their boxes and what was found."""
-        places = np.unique(np.linspace(0, len(dataset) - 1, SHOWN).astype(int)) if len(dataset) else []
+        places = np.unique(np.linspace(0, len(dataset) - 1, SHOWN).astype(int)) if len(dataset) else np.zeros(0, int)
         truth, scores = self.truth(dataset), self.item_scores(prediction, self.truth(dataset))
         return [
             drawn(dataset.store[int(dataset.rows[i])], truth[i], prediction[i], self.classes)
@@ -249,4 +251,3 @@ def _frame(dataset: Dataset) -> tuple[tuple[int, int], tuple[int, int]]:
     height, width = dataset.store[int(dataset.rows[0])].shape[:2]
     side = math.sqrt(height * width / int(dataset.lengths[0]))
     return (height, width), (round(height / side), round(width / side))
-

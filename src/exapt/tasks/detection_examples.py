@@ -7,19 +7,25 @@ import io
 from typing import Any
 
 import numpy as np
+import torch
 
 from exapt.errors import InputError
+from exapt.tasks.boxes import nms
 
 SURE = 0.25
 """Detections of a lower score are not drawn …"""
 MOST = 20
-"""… nor more than so many of them."""
+"""… nor more than so many of them …"""
+OVER = 0.4
+"""… nor one that overlaps a better one, of any class, by more than this IoU."""
 
 
 def drawn(picture: np.ndarray, truth: np.ndarray, prediction: np.ndarray, classes: list[str]) -> dict[str, Any]:
-    """The picture (H, W, C) as a data URI; truth (K, 6) and prediction (M, 6) as [x1, y1, x2, y2, class, score | flag]."""
+    """The picture (H, W, C) as a data URI; truth (K, 6) and prediction (M, 6) as rows x1, y1, x2, y2, class, flag or score."""
     objects = [[*_ends(row), classes[int(row[4])], int(row[5])] for row in truth if not np.isnan(row[0])]
-    sure = [row for row in prediction if not np.isnan(row[0]) and row[4] >= SURE][:MOST]
+    sure = _apart(np.array([row for row in prediction if not np.isnan(row[0]) and row[4] >= SURE]).reshape(-1, 6))[
+        :MOST
+    ]
     found = [[*_ends(row), classes[int(row[5])], round(float(row[4]), 3)] for row in sure]
     height, width = picture.shape[:2]
     return {"picture": data_uri(picture), "height": height, "width": width, "truth": objects, "found": found}
@@ -41,6 +47,12 @@ def data_uri(picture: np.ndarray) -> str:
 def _levels(picture: np.ndarray) -> np.ndarray:
     low, high = float(picture.min()), float(picture.max())
     return np.asarray((picture - low) * (255 / max(high - low, 1e-9))).round().astype(np.uint8)
+
+
+def _apart(rows: np.ndarray) -> np.ndarray:
+    """Of boxes that lie over each other, whatever their classes, the best: a reader sees one word a place."""
+    boxes = torch.as_tensor(rows[None, :, :4].astype(np.float32))
+    return rows[nms(boxes, torch.zeros(boxes.shape[:2]), OVER)[0].numpy()]
 
 
 def _ends(row: np.ndarray) -> list[float]:

@@ -21,7 +21,7 @@ MATCH = 0.5
 def average_precision(
     prediction: np.ndarray, truth: np.ndarray, classes: int, size: tuple[int, int], metric: Literal["AP", "AP50"]
 ) -> float:
-    """COCO's average precision: the mean over classes (and for AP over IoU 0.50 … 0.95) of the precision at 101 recalls.
+    """COCO's average precision: the mean over classes (for AP also IoU 0.50 … 0.95) of the precision at 101 recalls.
 
     At most 100 detections a picture count. Ignored objects are neither missed nor wrong to find. 0 without any object.
     """
