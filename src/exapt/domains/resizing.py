@@ -54,7 +54,7 @@ def unfit_boxes(boxes: np.ndarray, before: tuple[int, int], size: tuple[int, int
     """(k, 4) boxes in a picture brought from (H, W) to (h, w), in pixels of the picture as it was."""
     scaled, top, left = _plan(before, size, stretch)
     down, across = scaled[0] / before[0], scaled[1] / before[1]
-    return ([*boxes, left, top, left, top]) / [across, down, across, down]
+    return (boxes + np.array([left, top, left, top])) / np.array([across, down, across, down])
 
 
 def _plan(before: tuple[int, int], size: tuple[int, int], stretch: bool) -> tuple[tuple[int, int], int, int]:

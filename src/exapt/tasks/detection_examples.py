@@ -21,7 +21,7 @@ OVER = 0.4
 
 
 def drawn(picture: np.ndarray, truth: np.ndarray, prediction: np.ndarray, classes: list[str]) -> dict[str, Any]:
-    """The picture (H, W, C) as a data URI; truth (K, 6) and prediction (M, 6) as rows x1, y1, x2, y2, class, flag or score."""
+    """A picture (H, W, C), its truth (K, 6) and what was found (M, 6): the report draws it from this alone."""
     objects = [[*_ends(row), classes[int(row[4])], int(row[5])] for row in truth if not np.isnan(row[0])]
     sure = _apart(np.array([row for row in prediction if not np.isnan(row[0]) and row[4] >= SURE]).reshape(-1, 6))[
         :MOST
