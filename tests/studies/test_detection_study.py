@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from copy import copy
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import pytest
 from exapt.adaptation import FinetuneSpec, KnnSpec, Start, fit, load_fitted
 from exapt.backbones import TransformerSpec
 from exapt.domains.base import Arrays, Dataset
-from exapt.domains.image import ImageDomain, ImageSpec
+from exapt.domains.image import ImageSpec
 from exapt.errors import InputError
 from exapt.reporting import boxes as drawing
 from exapt.reporting import render
@@ -85,11 +86,8 @@ def test_detections_are_written_line_by_line_and_as_coco_s_results(fitted: Any, 
 def test_detections_are_in_pixels_of_the_pictures_as_given(fitted: Any, tmp_path: Path) -> None:
     large = np.asarray(squares(2, 1).values).repeat(4, axis=1).repeat(2, axis=2)
     source = Arrays(large)
-    spec = fitted.domain.spec.model_copy(update={"size": (32, 32), "fit": "stretch"})
-    fitted.domain, before = (
-        ImageDomain(spec, fitted.domain.shape, fitted.domain.mean, fitted.domain.spread),
-        fitted.domain,
-    )
+    before, fitted.domain = fitted.domain, copy(fitted.domain)
+    fitted.domain.spec = before.spec.model_copy(update={"size": (32, 32), "fit": "stretch"})
     predict_boxes(fitted, source, tmp_path / "found.jsonl")
     rows = fitted.predict(fitted.domain.read(source))[0]
     fitted.domain = before

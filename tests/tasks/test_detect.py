@@ -14,7 +14,7 @@ from exapt.domains.base import Arrays, Dataset
 from exapt.domains.image import ImageDomain, ImageSpec
 from exapt.errors import InputError
 from exapt.tasks import DetectSpec, load_task
-from exapt.tasks.box_views import flip_and_zoom, move_boxes
+from exapt.tasks.box_views import BoxViewSpec, flip_and_zoom, move_boxes
 from exapt.tasks.boxes import giou
 from exapt.tasks.cells import assign
 from exapt.tasks.detect import DetectTask, focal
@@ -174,7 +174,7 @@ def test_cells_of_the_head_lie_where_their_element_does() -> None:
 def test_boxes_move_with_what_they_are_around() -> None:
     made, dataset, domain = task()
     batch = batch_of(made, dataset.subset([0, 2]), domain)
-    moved = flip_and_zoom(batch, torch.Generator().manual_seed(3))
+    moved = flip_and_zoom(batch, torch.Generator().manual_seed(3), BoxViewSpec(flip=1.0))
     assert not torch.equal(moved.inputs, batch.inputs)
     bright = (moved.inputs - batch.inputs.min()) / (batch.inputs.max() - batch.inputs.min())
     for picture, rows in zip(bright, moved.targets["label"], strict=True):

@@ -6,8 +6,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from pydantic import TypeAdapter
-
 from exapt.adaptation.finetune import FinetuneFitted
 from exapt.adaptation.fit import load_fitted
 from exapt.adaptation.fitted import FILE as FITTED
@@ -17,7 +15,6 @@ from exapt.adaptation.tuning import Tuning
 from exapt.backbones.transformer import Transformer
 from exapt.domains.base import Dataset, Domain
 from exapt.errors import InputError
-from exapt.objectives import ObjectiveSpec
 from exapt.training.batches import Batches
 from exapt.training.pretrained import Pretrained, load_pretrained, save_pretrained
 from exapt.training.trainable import Pretraining, Trainable
@@ -69,7 +66,7 @@ def shrink_pretrained(
 
 def save_shrunk(pretrained: Pretrained, folder: Path | str) -> Path:
     """Write it as pre-training writes its artifact."""
-    objective = TypeAdapter(ObjectiveSpec).validate_python(pretrained.specs["objective"])
+    objective = pretrained.objective_spec
     domain, record = pretrained.domain, pretrained.record
     return save_pretrained(
         Path(folder), domain, pretrained.backbone, pretrained.objective, record, specs={"objective": objective}

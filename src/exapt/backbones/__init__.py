@@ -7,9 +7,10 @@ from pydantic import Field
 from exapt.backbones.base import Backbone
 from exapt.backbones.convnet import ConvNet, ConvNetSpec
 from exapt.backbones.hub import HubBackbone, HubSpec
+from exapt.backbones.timm import TimmSpec
 from exapt.backbones.transformer import SIZES, Transformer, TransformerSpec
 
-BackboneSpec = Annotated[TransformerSpec | ConvNetSpec | HubSpec, Field(discriminator="kind")]
+BackboneSpec = Annotated[TransformerSpec | ConvNetSpec | HubSpec | TimmSpec, Field(discriminator="kind")]
 """Any backbone, told apart by `kind`."""
 
 __all__ = [
@@ -20,6 +21,7 @@ __all__ = [
     "ConvNetSpec",
     "HubBackbone",
     "HubSpec",
+    "TimmSpec",
     "Transformer",
     "TransformerSpec",
 ]

@@ -80,6 +80,10 @@ class Inputs:
     """Colour channels (kind 'pictures')."""
     patch: int = 0
     """Side of a square patch in pixels (kind 'pictures'); an element is one patch."""
+    mean: tuple[float, ...] = ()
+    """(C,) each channel's mean, which was taken off the raw values; () where nothing was (kind 'pictures')."""
+    spread: tuple[float, ...] = ()
+    """(C,) each channel's deviation, which they were then divided by; () as above."""
     features: int = 0
     """Numbers that describe a node (kind 'nodes'); `Batch.edges` join the nodes."""
     edge_features: int = 0

@@ -19,8 +19,11 @@ from exapt.domains.patches import patch_positions, patchify
 from exapt.domains.picture_views import PictureViews
 from exapt.domains.pictures import PictureSource
 from exapt.domains.picturing import Shape, read_pictures
+from exapt.domains.random_views import random_views
 from exapt.domains.resizing import fit
+from exapt.domains.scale import Scale
 from exapt.domains.targets import element_targets_of, targets_of
+from exapt.domains.viewing import PictureViewSpec
 from exapt.domains.views import Transformation
 from exapt.errors import InputError
 from exapt.files import write_json
@@ -47,6 +50,8 @@ class ImageSpec(Spec):
     target: Literal["normalised", "pixels"] = "normalised"
     """What masked modelling predicts of a hidden patch: its pixels less their own mean, over their own spread, as MAE
     does; or as they are, which also asks how bright a patch is: for patches so small that this is most of them."""
+    views: PictureViewSpec = PictureViewSpec()
+    """The random views of contrastive objectives: what changes from view to view is what they learn to ignore."""
 
     def build(self, corpus: Source | Arrays | None = None, cache: Path | None = None) -> ImageDomain:
         """Learn size, channels, and each channel's mean and spread from a corpus."""
@@ -57,11 +62,13 @@ class ImageSpec(Spec):
         )
         shape = Shape(*dataset.store[0].shape)
         self._check(shape, corpus.path)
-        return ImageDomain(self, shape, *_brightness(dataset))
+        self.views.plan(*shape)
+        return ImageDomain(self, shape, *_brightness(dataset), _range(dataset))
 
     def restore(self, folder: Path, learned: dict[str, Any]) -> ImageDomain:
         """The domain that was saved in a folder."""
-        return ImageDomain(self, Shape(*learned["shape"]), np.array(learned["mean"]), np.array(learned["spread"]))
+        shape, (lowest, highest) = Shape(*learned["shape"]), learned["range"]
+        return ImageDomain(self, shape, np.array(learned["mean"]), np.array(learned["spread"]), (lowest, highest))
 
     def _key(self) -> str:
         return repr((self.size, self.channels, self.fit))
@@ -83,11 +90,25 @@ class ImageSpec(Spec):
 
 def _brightness(dataset: Dataset, most: int = 5000) -> tuple[np.ndarray, np.ndarray]:
     """Mean and standard deviation (C,) of each channel over at most so many pictures, evenly spaced."""
-    places = np.unique(np.linspace(0, len(dataset) - 1, min(most, len(dataset))).astype(int))
-    moments = np.array([[f(p, axis=(0, 1)) for f in (_mean, _square)] for p in (dataset.store[i] for i in places)])
+    some = _some(dataset, most)
+    moments = np.array([[f(p, axis=(0, 1)) for f in (_mean, _square)] for p in some])
     mean, square = moments.mean(axis=0)
     spread = np.sqrt(np.maximum(square - mean**2, 0))
     return mean, np.where(spread > 1e-6 * (1 + np.abs(mean)), spread, 1.0)
+
+
+def _some(dataset: Dataset, most: int) -> list[np.ndarray]:
+    places = np.unique(np.linspace(0, len(dataset) - 1, min(most, len(dataset))).astype(int))
+    return [dataset.store[i] for i in places]
+
+
+def _range(dataset: Dataset, most: int = 5000) -> tuple[float, float]:
+    """Least and most a pixel can be: 0 and 255 of bytes, else what at most so many pictures have."""
+    if dataset.store[0].dtype == np.uint8:
+        return 0.0, 255.0
+    some = _some(dataset, most)
+    lowest, highest = float(min(p.min() for p in some)), float(max(p.max() for p in some))
+    return lowest, highest if highest > lowest else lowest + 1
 
 
 def _mean(picture: np.ndarray, axis: tuple[int, int]) -> np.ndarray:
@@ -103,11 +124,21 @@ class ImageDomain(Domain):
 
     baseline: ClassVar[str] = "pixels"
 
-    def __init__(self, spec: ImageSpec, shape: Shape, mean: np.ndarray, spread: np.ndarray) -> None:
+    def __init__(
+        self, spec: ImageSpec, shape: Shape, mean: np.ndarray, spread: np.ndarray, reach: tuple[float, float]
+    ) -> None:
         self.spec: ImageSpec = spec
-        self.shape, self.mean, self.spread = shape, mean, spread
+        self.shape, self.mean, self.spread, self.reach = shape, mean, spread, reach
+        self.plan = spec.views.plan(*shape)
         self.rows, self.columns = shape.height // spec.patch, shape.width // spec.patch
-        self.inputs = Inputs("pictures", channels=shape.channels, patch=spec.patch, length=self.elements)
+        self.inputs = Inputs(
+            "pictures",
+            channels=shape.channels,
+            patch=spec.patch,
+            length=self.elements,
+            mean=tuple(mean.tolist()),
+            spread=tuple(spread.tolist()),
+        )
 
     @property
     def elements(self) -> int:
@@ -170,6 +201,12 @@ class ImageDomain(Domain):
         target = normalised(patches[where]) if self.spec.target == "normalised" else patches[where]
         return Masked(visible, where, target, queries)
 
+    def views(self, batch: Batch, rng: torch.Generator, count: int = 2) -> list[Batch]:
+        """Independent random views as `domain.views` says, on the device of the batch, in the order of its examples."""
+        scale = Scale(torch.tensor(self.mean), torch.tensor(self.spread), *self.reach)
+        views = random_views(batch.inputs, self.spec.views, self.plan, scale, rng, count)
+        return [replace(batch, inputs=view, element_targets={}) for view in views]
+
     def transformations(self) -> list[Transformation]:
         """Turned, mirrored, moved, cropped, lighter, noisy, and with three channels in other colours."""
         return PictureViews(torch.tensor(self.mean), torch.tensor(self.spread)).all()
@@ -199,6 +236,7 @@ class ImageDomain(Domain):
 
     def save(self, folder: Path) -> None:
         learned = {"shape": list(self.shape), "mean": self.mean.tolist(), "spread": self.spread.tolist()}
+        learned["range"] = list(self.reach)
         write_json(folder / "domain.json", {"spec": self.spec.plain(), "learned": learned})
 
 

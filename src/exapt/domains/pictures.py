@@ -99,19 +99,45 @@ class PictureSource:
 
 
 def decode(value: Any, where: str, channels: int | None) -> np.ndarray:
-    """A picture (H, W, C) from a file, bytes, a Hugging Face record or a Pillow image; damage is an `InputError`."""
+    """A picture (H, W, C) from a file, bytes, a Hugging Face record or a Pillow image; damage is an `InputError`.
+
+    It is turned as its camera says, of several frames the first is taken, and where opacity is not asked for, what can
+    be seen through lies on white: what colour it has underneath is chance.
+    """
     try:
-        from PIL import Image, ImageOps
+        from PIL import Image, ImageOps, UnidentifiedImageError
     except ImportError:
         raise InputError(f"{where}: reading picture files needs `pip install exapt[vision]`") from None
     try:
         with _opened(value, Image) as image:
             upright = ImageOps.exif_transpose(image)
-            mode = MODES.get(channels or 0) or NATURAL.get(image.mode, "RGB")
-            array = np.asarray(upright if image.mode.startswith(DEEP) else upright.convert(mode))
+            if image.mode.startswith(DEEP):
+                array = _deep(np.asarray(upright), channels, where)
+            else:
+                array = np.asarray(_converted(upright, channels, Image))
+    except InputError:
+        raise
+    except UnidentifiedImageError:
+        raise InputError(f"{where}: not a picture in a format that Pillow reads; take it out or save it anew") from None
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise InputError(f"{where}: a damaged picture, or not one ({error}); take it out or fetch it anew") from None
     return _storable(_with_channels(array, where), where)
+
+
+def _converted(picture: Any, channels: int | None, image: Any) -> Any:
+    """A Pillow image of 8 bits in the mode for so many channels, or the one it is read as."""
+    mode = MODES.get(channels or 0) or NATURAL.get(picture.mode, "RGB")
+    if mode != "RGBA" and picture.has_transparency_data:
+        seen = picture.convert("RGBA")
+        picture = image.alpha_composite(image.new("RGBA", seen.size, "white"), seen)
+    return picture.convert(mode)
+
+
+def _deep(picture: np.ndarray, channels: int | None, where: str) -> np.ndarray:
+    """A grey picture (H, W) of more than 8 bits with the channels asked for."""
+    if channels == 4:
+        raise InputError(f"{where}: a grey picture of {picture.dtype} pixels has no opacity; valid channels: 1, 3")
+    return np.repeat(picture[:, :, None], channels or 1, axis=2)
 
 
 def _opened(value: Any, image: Any) -> Any:

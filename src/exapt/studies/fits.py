@@ -109,8 +109,7 @@ def _start_key(prepared: Prepared, arm: Arm, seed: int) -> Any:
         return "none"
     if arm.start == "scratch":
         return {"fresh": _weights_free(prepared.checkpoint_of(0)), "seed": seed}
-    path = prepared.checkpoint_of(seed) if arm.start == "pretrained" else Path(arm.start)
-    return {"weights": read_json(path / "exapt.json")["checksums"]}
+    return {"weights": read_json(prepared.checkpoint_of(seed, arm.start) / "exapt.json")["checksums"]}
 
 
 def _weights_free(path: Path) -> Any:
@@ -123,8 +122,7 @@ def _start(prepared: Prepared, arm: Arm, seed: int) -> Start:
         return _kept_start(prepared, "none", 0)
     if arm.start == "scratch":
         return _kept_start(prepared, "scratch", seed)
-    path = prepared.checkpoint_of(seed) if arm.start == "pretrained" else Path(arm.start)
-    return _kept_start(prepared, str(path), 0)
+    return _kept_start(prepared, str(prepared.checkpoint_of(seed, arm.start)), 0)
 
 
 @lru_cache(maxsize=8)
@@ -134,6 +132,6 @@ def _kept_start(prepared: Prepared, which: str, seed: int) -> Start:
     if which == "scratch":
         return Start(prepared.domain, prepared.fresh(seed))
     start = load_pretrained(Path(which))
-    own = prepared.spec.corpus is not None and Path(which) in prepared.checkpoints
-    source = pretraining_origin(start, lambda: corpus_of(prepared)) if own else None
+    name = prepared.made(Path(which))
+    source = pretraining_origin(start, lambda: corpus_of(prepared, name)) if name else None
     return Start(prepared.domain, start.backbone, source=source)

@@ -5,28 +5,36 @@ from __future__ import annotations
 from dataclasses import replace
 
 import torch
+from pydantic import Field
 from torch import Tensor
 from torch.nn.functional import affine_grid, grid_sample
 
 from exapt.batch import Batch
-
-ZOOM = 0.2
-"""A picture is seen at 1 ± so many times its size …"""
-SHIFT = 0.1
-"""… and moved by up to so many times its sides."""
+from exapt.spec import Spec
 
 
-def flip_and_zoom(batch: Batch, rng: torch.Generator) -> Batch:
-    """Half of the pictures mirrored left to right, all at another scale and place; boxes move with them.
+class BoxViewSpec(Spec):
+    """How fine-tuning changes pictures and the boxes in them; 0 switches a change off."""
+
+    flip: float = Field(default=0.5, ge=0, le=1)
+    """Probability of mirroring left to right; 0 where left and right differ, as in digits."""
+    zoom: float = Field(default=0.2, ge=0, le=1)
+    """A picture is seen at exp(± so much) times its size …"""
+    shift: float = Field(default=0.1, ge=0, le=0.5)
+    """… and moved by up to so many times its sides."""
+
+
+def flip_and_zoom(batch: Batch, rng: torch.Generator, spec: BoxViewSpec) -> Batch:
+    """Some pictures mirrored left to right, all at another scale and place; boxes move with them.
 
     A box whose centre leaves the picture is no longer an object of it; one that is cut is cut. What comes into view
     repeats the border.
     """
     count, device = len(batch), batch.inputs.device
     drawn = torch.rand(count, 4, generator=rng, device=rng.device).to(device, torch.float32)
-    scale = torch.exp((2 * drawn[:, 0] - 1) * ZOOM)
-    scale_x = torch.where(drawn[:, 1] < 0.5, -scale, scale)
-    move = (2 * drawn[:, 2:] - 1) * 2 * SHIFT
+    scale = torch.exp((2 * drawn[:, 0] - 1) * spec.zoom)
+    scale_x = torch.where(drawn[:, 1] < spec.flip, -scale, scale)
+    move = (2 * drawn[:, 2:] - 1) * 2 * spec.shift
     zero = torch.zeros_like(scale)
     # affine_grid maps places of the new picture, from −1 to 1, to places of the old one
     rows = torch.stack([1 / scale_x, zero, move[:, 0], zero, 1 / scale, move[:, 1]], 1).reshape(-1, 2, 3)

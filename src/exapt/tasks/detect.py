@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Mapping
 from copy import copy
 from dataclasses import replace
+from functools import partial
 from typing import Any, Literal, Self
 
 import numpy as np
@@ -17,17 +18,17 @@ from torch.nn import functional as F
 from exapt.batch import Batch
 from exapt.domains.base import Dataset, Domain
 from exapt.domains.boxes import BOXES
+from exapt.domains.labels import in_order, listed, one_column, row
 from exapt.errors import InputError
 from exapt.objectives.base import Loss
 from exapt.spec import Spec
 from exapt.tasks.base import Task
-from exapt.tasks.box_views import flip_and_zoom
+from exapt.tasks.box_views import BoxViewSpec, flip_and_zoom
 from exapt.tasks.boxes import giou, nms
 from exapt.tasks.cells import Assigned, Grid, assign
 from exapt.tasks.detection_examples import drawn
 from exapt.tasks.detection_head import DetectHead, DetectHeadSpec
 from exapt.tasks.detection_scores import average_precision, picture_scores
-from exapt.tasks.labels import in_order, listed, one_column, row
 
 ALPHA, GAMMA = 0.25, 2.0
 """Of the focal loss (Lin et al. 2017, arXiv 1708.02002, eq. 5)."""
@@ -57,8 +58,8 @@ class DetectSpec(Spec):
     """Cells down and across from an object's centre that are to find it."""
     overlap: float = Field(default=0.6, gt=0, le=1)
     """IoU from which two detections of a class are one object, and the better one stays."""
-    augment: bool = True
-    """Whether fine-tuning mirrors, zooms and moves pictures with their boxes."""
+    views: BoxViewSpec = BoxViewSpec()
+    """How fine-tuning mirrors, zooms and moves pictures with their boxes, unless `adapt.augment` is false."""
 
     @model_validator(mode="after")
     def _distinct(self) -> Self:
@@ -111,7 +112,7 @@ class DetectTask(Task):
 
     def augmentation(self, domain: Domain) -> Callable[[Batch, torch.Generator], Batch] | None:
         """The domain's own changes would leave the boxes where they were."""
-        return flip_and_zoom if self.spec.augment else None
+        return partial(flip_and_zoom, spec=self.spec.views)
 
     def loss(self, output: Tensor, batch: Batch) -> Loss:
         """Focal loss of the classes, 1 − GIoU of the boxes weighted by centre-ness, and centre-ness (FCOS, eq. 2)."""

@@ -10,12 +10,12 @@ import numpy as np
 from pydantic import Field
 
 from exapt.domains.base import Dataset, Domain
+from exapt.domains.labels import row
 from exapt.errors import InputError
 from exapt.spec import Spec
 from exapt.tasks.base import Task
 from exapt.tasks.budgets import draw_budget, group_column, names_of, random
 from exapt.tasks.duplicates import conflicting, contents, first_of_each
-from exapt.tasks.labels import row
 from exapt.tasks.parts import divide, divide_groups
 
 SAID = {
