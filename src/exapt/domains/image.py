@@ -21,6 +21,7 @@ from exapt.domains.picture_views import PictureViews
 from exapt.domains.pictures import PictureSource
 from exapt.domains.picturing import Shape, read_pictures
 from exapt.domains.random_views import random_views
+from exapt.domains.resizing import fit
 from exapt.domains.scale import Scale
 from exapt.domains.targets import element_targets_of, targets_of
 from exapt.domains.viewing import PictureViewSpec
@@ -40,8 +41,11 @@ class ImageSpec(Spec):
     patch: int = Field(default=4, ge=1)
     """Side of a square patch in pixels; it must divide height and width. Nothing is ever padded."""
     size: PositiveInt | tuple[PositiveInt, PositiveInt] | None = None
-    """Side, or height and width, that every picture is scaled to cover and then cut to around its centre. None takes
+    """Side, or height and width, that every picture is brought to, as `fit` says. None takes
     pictures as they are; they must then have one size."""
+    fit: Literal["cover", "stretch"] = "cover"
+    """How a picture is brought to `size`: scaled to cover it and cut, or each side by itself, which loses nothing at
+    the border: for detection."""
     channels: Literal[1, 3, 4] | None = None
     """Read picture files as grey (1), colour (3) or colour with opacity (4); None as they are."""
     target: Literal["normalised", "pixels"] = "normalised"
@@ -54,7 +58,9 @@ class ImageSpec(Spec):
         """Learn size, channels, and each channel's mean and spread from a corpus."""
         if corpus is None:
             raise InputError("domain image: size, channels and brightness are learnt from a corpus; give one")
-        dataset = read_pictures(PictureSource(corpus, self.channels), self.size, None, self._key(), cache, 1)
+        dataset = read_pictures(
+            PictureSource(corpus, self.channels), self.size, None, self._key(), cache, 1, self.stretch
+        )
         shape = Shape(*dataset.store[0].shape)
         self._check(shape, corpus.path)
         self.views.plan(*shape)
@@ -66,7 +72,12 @@ class ImageSpec(Spec):
         return ImageDomain(self, shape, np.array(learned["mean"]), np.array(learned["spread"]), (lowest, highest))
 
     def _key(self) -> str:
-        return repr((self.size, self.channels))
+        return repr((self.size, self.channels, self.fit))
+
+    @property
+    def stretch(self) -> bool:
+        """Whether each side is scaled by itself."""
+        return self.fit == "stretch"
 
     def _check(self, shape: Shape, path: str) -> None:
         if shape.height % self.patch or shape.width % self.patch:
@@ -137,7 +148,18 @@ class ImageDomain(Domain):
 
     def read(self, source: Source | Arrays, cache: Path | None = None) -> Dataset:
         found = PictureSource(source, self.spec.channels)
-        return read_pictures(found, self.spec.size, self.shape, self.spec._key(), cache, self.elements)
+        return read_pictures(
+            found, self.spec.size, self.shape, self.spec._key(), cache, self.elements, self.spec.stretch
+        )
+
+    def frames(self, source: Source | Arrays) -> list[tuple[str, int, int]]:
+        """Name, height and width of every picture of a source as it was before it was brought to one size."""
+        found = PictureSource(source, self.spec.channels)
+        return [
+            (piece.where(i), *picture.shape[:2])
+            for piece in found.pieces()
+            for i, picture in enumerate(piece.values)  # type: ignore[arg-type]
+        ]
 
     def collate(self, examples: Sequence[Example]) -> Batch:
         size = (0, *self.shape)

@@ -11,9 +11,11 @@ from typing import Any
 import numpy as np
 
 from exapt.domains.base import Arrays, Source
+from exapt.domains.boxed import Collection
 from exapt.domains.carried import SCHEMES, carried
 from exapt.domains.opening import PICTURES, File, find_files
 from exapt.domains.pieces import ROWS, Piece, Wanted, finish_columns, first_records, from_file, require
+from exapt.domains.special import special
 from exapt.domains.tables import open_hub, read_hub, read_parquet
 from exapt.errors import InputError
 from exapt.spec import digest
@@ -39,7 +41,8 @@ class PictureSource:
         self.path = source.path
         self.files: list[File] = []
         self.hub: Any = None
-        if self.in_memory:
+        self.special: Collection | None = None if isinstance(source, Arrays) else special(source.path)
+        if self.in_memory or self.special is not None:
             return
         if source.path.startswith("hf:"):
             self.hub = open_hub(source.path)
@@ -49,10 +52,12 @@ class PictureSource:
     @property
     def in_memory(self) -> bool:
         """Whether nothing is to be gained from a cache."""
-        return isinstance(self.source, Arrays) or self.path.startswith(SCHEMES)
+        return isinstance(self.source, Arrays) or (self.special is None and self.path.startswith(SCHEMES))
 
     def contents(self) -> str:
         """A hash of what was found, without where it lies."""
+        if self.special is not None:
+            return self.special.contents()
         if self.hub is not None:
             return digest(["hub", self.hub._fingerprint])
         return digest([[str(file.within), file.checksum()] for file in self.files])
@@ -69,6 +74,8 @@ class PictureSource:
             yield from _slices(
                 as_pictures(self.source.values, self.path), dict(self.source.columns), self.wanted, self.path
             )
+        elif self.special is not None:
+            yield from self.special.pieces(self.wanted)
         elif self.in_memory:
             found = carried(self.path)
             yield from _slices(found.pictures, found.columns, self.wanted, self.path)

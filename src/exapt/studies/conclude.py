@@ -56,6 +56,7 @@ def report_data(
         "audits": audits,
         "method": method(prepared),
         "fits": [_line(record) for record in found],
+        "shown": [{k: record[k] for k in ("arm", "budget", "shown")} for record in found if "shown" in record],
         "environment": prepared.folder.note()["environment"]
         | {"seeds": list(range(spec.seeds)), "spec": spec.digest()},
         "warnings": _warnings(prepared),

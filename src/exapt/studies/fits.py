@@ -94,6 +94,8 @@ def run_job(prepared: Prepared, job: Job) -> None:
         "fit": fitted.record,
         "labels": digest([int(i) for i in (*train, *valid)]),
     }
+    shown = task.shown(prepared.test, prediction) if seed == 0 else []
+    record |= {"shown": shown} if shown else {}
     key = fit_key(prepared, arm, seed, budget)
     prepared.folder.write_fit(key, record, task.item_scores(prediction, truth))
 

@@ -89,7 +89,7 @@ class Labelled:
             "median length": float(np.median(lengths)) if len(lengths) else 0.0,
             "split": self.split.record,
             "domain": self.domain.describe(),
-        }
+        } | self.task.described(self.examples)
         found = {"key": self.key, "metric": self.task.metric_name, "facts": facts, "warnings": self._warnings()}
         plain: dict[str, Any] = jsonable(found)
         return plain

@@ -26,7 +26,7 @@ from exapt.studies.beginning import (
     in_order,
 )
 from exapt.studies.watch import WatchSpec
-from exapt.tasks import TaskSpec
+from exapt.tasks import DetectSpec, TaskSpec
 from exapt.tasks.splits import SplitSpec
 from exapt.training.spec import TrainingSpec
 
@@ -139,6 +139,7 @@ class StudySpec(Spec):
         if len(set(self.budgets)) < len(self.budgets):
             raise ValueError("budgets repeat a value")
         self._sources_there()
+        self._without_probes()
         check_pairs(self.compare or [], self.all_arms())
         return self
 
@@ -173,6 +174,20 @@ class StudySpec(Spec):
                 raise ValueError(
                     f"arm '{name}' has no source for anchor {kinds[0]}: it takes start: pretrained in a study with a "
                     "corpus; describe it under more_arms, beside a plain adapt for the standard arms"
+                )
+
+    def _without_probes(self) -> None:
+        """Boxes are no linear function of frozen features: what needs a probe is refused, not left out silently."""
+        for name, arm in self.all_arms().items() if isinstance(self.task, DetectSpec) else ():
+            if not isinstance(arm.adapt, FinetuneSpec):
+                raise ValueError(
+                    f"arm '{name}' is a {arm.adapt.kind}, and boxes are no linear function of frozen features; set "
+                    "arms to [pretrained, scratch]"
+                )
+            if arm.adapt.probe_first:
+                raise ValueError(
+                    f"arm '{name}' starts from a probe, and boxes are no linear function of frozen features; set "
+                    "probe_first to false under its adapt"
                 )
 
     def all_arms(self) -> dict[str, Arm]:
