@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from exapt.domains.fitting import fit
+from exapt.domains.resizing import fit
 from exapt.errors import InputError, nearest
 
 SCHEMES = ("sklearn:", "skimage:")

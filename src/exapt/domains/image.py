@@ -14,7 +14,6 @@ from torch import Tensor
 
 from exapt.batch import Batch, offsets_of
 from exapt.domains.base import Arrays, Dataset, Domain, Example, Inputs, Masked, Source
-from exapt.domains.fitting import fit
 from exapt.domains.hashing import mix
 from exapt.domains.patches import patch_positions, patchify
 from exapt.domains.picture_views import PictureViews

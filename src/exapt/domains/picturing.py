@@ -11,7 +11,6 @@ import numpy as np
 from exapt.domains.base import Dataset
 from exapt.domains.boxes import BOXES, checked
 from exapt.domains.caching import cached
-from exapt.domains.fitting import fit
 from exapt.domains.pictures import WHAT, PictureSource
 from exapt.domains.pieces import Piece, as_column
 from exapt.domains.resizing import fit, fit_boxes
