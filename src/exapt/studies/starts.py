@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import cast
 
 from exapt.backbones import BackboneSpec
 from exapt.domains import DomainSpec
@@ -128,7 +129,7 @@ def _network(spec: StudySpec, first: Path | None) -> tuple[DomainSpec, BackboneS
         return spec.domain, spec.backbone
     assert first is not None
     start = load_pretrained(first)
-    return start.domain.spec, start.backbone_spec  # type: ignore[return-value]
+    return cast(DomainSpec, start.domain.spec), start.backbone_spec
 
 
 def check_outside(spec: StudySpec, checkpoint: Path) -> None:
