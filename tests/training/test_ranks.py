@@ -121,7 +121,15 @@ def test_totals_over_one_process_are_themselves() -> None:
 @pytest.mark.slow
 def test_two_processes_train_a_battery_and_measure_its_shares_alike(tmp_path: Path) -> None:
     """DDP measures on every process without a word between them; of FSDP2's shards it is refused."""
-    spec: dict[str, Any] = {"pretrain": True, "battery": True, "steps": 6, "monitor": {"on": False}, "holdout": 0}
+    parts = [{"objective": {"kind": "masked", "ratio": ratio}} for ratio in (0.2, 0.5)]
+    objective = {"kind": "battery", "parts": parts}
+    spec: dict[str, Any] = {
+        "pretrain": True,
+        "objective": objective,
+        "steps": 6,
+        "monitor": {"on": False},
+        "holdout": 0,
+    }
     done = in_two_processes(tmp_path, data=spec | {"batch": 4}, sharded=spec | {"batch": 4, "parallel": "sharded"})
     assert done.returncode != 0 and "set objective.measure=false" in done.stderr
     found = load_pretrained(tmp_path / "data" / "run").record["watched"]["battery"]
