@@ -55,7 +55,7 @@ def test_true_classes_beat_shuffled_ones_and_a_fresh_network(tmp_path):
     result = study(tmp_path)
     note = read_json(result.folder / "run.json")
     tests = note["data"]["facts"]["test"]
-    assert note["left_out_of_starts"] == dict.fromkeys(("true", "shuffled"), {"examples": tests, "of": 1797})
+    assert note["left_out_of_starts"] == {key: {"examples": tests, "of": 1797} for key in ("true", "shuffled")}
     found = {(p["arm"], p["against"]): p for p in result.data["verdict"]["pairs"]}
     assert found["true", "scratch"]["overall"]["verdict"] == "HELPS" and found["true", "scratch"]["holds"]
     assert found["true", "shuffled"]["overall"]["verdict"] == "HELPS" and found["true", "shuffled"]["holds"]
