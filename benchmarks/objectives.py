@@ -41,7 +41,7 @@ KINDS: dict[str, Any] = {
     "sigreg": SigregSpec(slices=64),
 }
 NETWORK = TransformerSpec(width=32, depth=2, heads=2)
-DOMAIN = ImageSpec.parse({"patch": 2, "views": {"crop": [0.6, 1.0], "flip": 0, "rotation": 15}})
+DOMAIN = ImageSpec.parse({"patch": 2, "target": "pixels", "views": {"crop": [0.6, 1.0], "flip": 0, "rotation": 15}})
 
 
 def scores(backbone: Any, domain: Any, data: Any) -> tuple[float, float]:

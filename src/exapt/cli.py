@@ -360,7 +360,8 @@ def _study(result: Any, as_json: bool, require: str | None) -> None:
         "report": str(page),
         "fits_computed": result.computed,
     }
-    _print(plain, as_json, f"{result.sentence}\n{page}")
+    pairs = [pair.sentence for pair in result.conclusion.pairs]
+    _print(plain | {"pairs": pairs}, as_json, "\n".join([result.sentence, *pairs, str(page)]))
     if require and not verbs.meets(result.conclusion, require):
         raise typer.Exit(BAR_NOT_MET)
 

@@ -86,7 +86,7 @@ def _no_kind(owner: type[BaseModel], path: list[str], found: Any) -> str:
 
 def _owner(model: type[BaseModel], path: list[str]) -> type[BaseModel]:
     """The spec class that owns the last part of a path; union tags in the path select the member."""
-    for part in path:
+    for place, part in enumerate(path):
         field = model.model_fields.get(part)
         found = members(field.annotation) if field else []
         tagged = [m for m in found if _kind(m) == part]
@@ -95,7 +95,7 @@ def _owner(model: type[BaseModel], path: list[str]) -> type[BaseModel]:
         if len(found) == 1:
             model = found[0]
         elif found:
-            rest = path[path.index(part) + 1 :]
+            rest = path[place + 1 :]
             chosen = [m for m in found if rest and _kind(m) == rest[0]]
             model = (chosen or tagged or [model])[0]
     return model

@@ -13,6 +13,7 @@ from exapt.audits.forgetting import ForgettingAudit, Outcome, with_remedy
 from exapt.audits.forgetting_planted import Digits, Perceptron, Reading, judged, learn, permuted, source_of
 from exapt.errors import InputError
 from exapt.evidence.forgetting import retention
+from exapt.objectives import MaskedSpec
 
 
 def outcomes(losses):
@@ -46,7 +47,9 @@ def test_a_remedy_is_the_studys_own_or_the_default():
 
 
 def test_a_corpus_of_which_nothing_was_held_out_is_refused():
-    subject = SimpleNamespace(corpus=lambda: None, start=SimpleNamespace(record={}, domain=None))
+    subject = SimpleNamespace(
+        corpus=lambda: None, start=SimpleNamespace(record={}, domain=None, objective_spec=MaskedSpec())
+    )
     with pytest.raises(InputError, match="nothing of the corpus was held out"):
         ForgettingAudit().run(subject)
 

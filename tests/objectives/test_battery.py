@@ -182,6 +182,11 @@ def test_guesses_come_from_an_only_part() -> None:
     [
         ([], "List should have at least 1 item"),
         ([{"objective": {"kind": "maskd"}}], r"parts\.0\.objective\.kind 'maskd' is unknown; did you mean 'masked'"),
+        ([{"objective": {"kind": "masked", "ratoi": 1}}], r"'parts\.0\.objective\.ratoi'; did you mean 'ratio'"),
+        (
+            [{"objective": {"kind": "battery", "parts": [{"objective": {"kind": "masked", "ratoi": 1}}]}}],
+            r"'parts\.0\.objective\.parts\.0\.objective\.ratoi'; did you mean 'ratio'",
+        ),
         ([{"objective": MASKED, "weight": 0}], "greater than 0"),
         ([{"objective": MASKED, "name": "a.b"}], r"part name 'a\.b': small letters"),
         ([{"objective": MASKED, "name": "x"}, {"objective": CLASSES, "name": "x"}], "two parts are named 'x'"),

@@ -118,3 +118,12 @@ def test_training_takes_one_view_and_evaluation_none(monkeypatch: pytest.MonkeyP
     objective.eval()
     objective(backbone, batch, rng())
     assert seen == [1]
+
+
+def test_examples_without_classes_are_guessed_but_never_trained_on() -> None:
+    domain, data, backbone, objective, _ = parts()
+    plain = domain.collate([domain.read(Arrays(SEQUENCES))[i] for i in range(len(data))])
+    guess = objective.guess(backbone, plain, rng())
+    assert guess.output.shape == (5, 2) and guess.target.tolist() == [-1] * 5 and guess.owner.tolist() == list(range(5))
+    with pytest.raises(InputError, match="these examples carry no classes"):
+        objective(backbone, plain, rng())

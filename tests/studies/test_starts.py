@@ -181,3 +181,33 @@ def test_a_checkpoint_of_another_domain_is_no_beginning(chained, tmp_path):
     before = place / "run" / "checkpoints" / "pretrained-0"
     with pytest.raises(InputError, match=r"was made with domain\.patch = 2, this run has 4"):
         exapt.pretrain(study, out=tmp_path / "next", begin=before, set=["domain.patch=4"])
+
+
+def test_a_study_of_a_checkpoint_may_go_on_from_it(chained, tmp_path):
+    place, _, _ = chained
+    given = place / "run" / "checkpoints" / "pretrained-0"
+    further = {"further": {"begin": "pretrained", "corpus": {"path": str(place / "other.npz")}, "pretrain": TRAINING}}
+    changes = SHORT | {"corpus": None, "checkpoint": str(given), "domain": None, "starts": further}
+    study = study_file(tmp_path, place / "pics.npz", **changes, more_arms=arms("further"))
+    result = exapt.run(study, out=tmp_path / "run", workers=1)
+    record = load_pretrained(tmp_path / "run" / "checkpoints" / "further-0").record
+    assert record["begin"]["checkpoint"] == str(given) and result.computed == 6
+    assert "starts.further.corpus is missing" in refused(corpus=None, checkpoint="x", starts={"further": {}})
+
+
+def test_the_report_tells_of_starts_and_of_labels_that_no_budget_counts(chained):
+    place, _, result = chained
+    text = (place / "run" / "report.md").read_text("utf-8")
+    assert "Pre-training: classes" in text and "Pre-training: after" in text
+    assert "Start 'after': masked on" in text and "going on from classes" in text
+    assert any(
+        "'classes' learnt from 160 labels of its corpus, which no budget counts" in w for w in result.data["warnings"]
+    )
+
+
+def test_an_anchor_finds_its_source_in_a_start(chained, tmp_path):
+    place, _, _ = chained
+    held = {"held": {"start": "classes", "adapt": TINY["adapt"] | {"anchor": [{"kind": "ewc", "examples": 16}]}}}
+    changes = SHORT | {"starts": starts(place / "other.npz"), "checkpoints": 2}
+    study = study_file(tmp_path, place / "pics.npz", **changes, more_arms=arms("classes", "after") | held)
+    assert exapt.run(study, out=place / "run", workers=1).computed == 2

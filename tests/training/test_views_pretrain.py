@@ -27,7 +27,6 @@ from exapt.training.spec import TrainingSpec
 
 TEXTS = [f"the {animal} sat on the mat number {i}" for i in range(40) for animal in ("cat", "dog")]
 EVERY: list[Any] = [SimclrSpec(), VicregSpec(), ByolSpec(), SimsiamSpec(), SigregSpec(views=2, slices=16)]
-NAMES = [spec.kind for spec in EVERY]
 
 
 def quick(folder: Path, objective: Any, **keys: Any) -> Pretrained:
@@ -37,7 +36,11 @@ def quick(folder: Path, objective: Any, **keys: Any) -> Pretrained:
     return pretrain(from_arrays(TEXTS), domain, network, objective, TrainingSpec.parse(spec), folder, progress=False)
 
 
-@pytest.mark.parametrize("objective", EVERY, ids=NAMES)
+QUICK = ("simclr", "byol")
+RESUMED = [pytest.param(spec, marks=[] if spec.kind in QUICK else pytest.mark.slow, id=spec.kind) for spec in EVERY]
+
+
+@pytest.mark.parametrize("objective", RESUMED)
 def test_a_resumed_run_equals_one_that_never_stopped(
     objective: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -58,6 +58,7 @@ def shrink_pretrained(
     importance = None
     if corpus is not None:
         model = Pretraining(pretrained.backbone, pretrained.objective)
+        corpus = pretrained.objective_spec.attach(corpus, pretrained.domain)
         importance = importance_on(model, pretrained.domain, pretrained.domain.windows(corpus, 0))
     small = removed(pretrained.backbone, share, heads, importance)
     record = pretrained.record | {"shrunk": _sizes(small), "parameters": small.size()}

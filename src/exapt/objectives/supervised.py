@@ -76,17 +76,23 @@ class Supervised(Objective):
 
     def forward(self, backbone: Backbone, batch: Batch, rng: torch.Generator) -> Loss:
         """The mean cross entropy of the examples that have a class, in nats; views are for training only."""
+        if TARGET not in batch.targets:
+            raise InputError("objective.kind=supervised: these examples carry no classes; attach them to the data set")
         guess = self.guess(backbone, batch, rng)
         loss, correct = plain_cross_entropy(guess.output, guess.target)
         return Loss(loss, len(guess.target), {"accuracy": correct})
 
     def guess(self, backbone: Backbone, batch: Batch, rng: torch.Generator) -> Guess:
+        """What it says of every example that has a class; of examples that carry none, as in LwF, of all of them."""
         if self.augment and self.training:
             batch = self.domain.views(batch, rng, count=1)[0]
-        target: Tensor = batch.targets[TARGET]
+        target: Tensor | None = batch.targets.get(TARGET)
+        output: Tensor = self.out(backbone(batch).pooled("mean"))
+        if target is None:
+            every = torch.arange(len(batch), device=output.device)
+            return Guess("classes", output, torch.full_like(every, -1), every)
         seen = (target >= 0).nonzero().squeeze(1)
-        output = self.out(backbone(batch).pooled("mean")[seen])
-        return Guess("classes", output, target[seen], seen)
+        return Guess("classes", output[seen], target[seen], seen)
 
 
 def _column(dataset: Dataset) -> str:

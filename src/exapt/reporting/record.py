@@ -46,8 +46,8 @@ def _battery(data: Plain) -> list[Block]:
     ]
     head = ["part", "weight", "share at first", "median share", "last share", "loss at first", "last loss"]
     caption = (
-        "The norm of each part's weighted gradient over the backbone, as a share of all parts' norms, and its loss on "
-        f"one fixed sample every {found['every']} steps"
+        "The norm of each part's weighted gradient over the backbone, as a share of all parts' norms, and its loss, on "
+        f"one fixed sample; steps between looks: {found['every']}"
     )
     drawn = runs.shares(data.get("curve") or [], list(found["parts"]))
     figure: list[Block] = (

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import cast
 
 from exapt.backbones import BackboneSpec
 from exapt.domains import DomainSpec
@@ -78,7 +79,7 @@ def _pretrained(
         if not (target / "exapt.json").exists():
             say(f"{_which(plan)} {run + 1} of {spec.checkpoints}")
         left = without_test(data, folder, corpus, plan.name)
-        if plan.objective.reads_labels and corpus.roles.get("label"):
+        if plan.objective.reads_labels and len(corpus.roles.get("label", ())) == 1:  # others are refused
             noted = folder.note().get("labels_of_pretraining", {})
             folder.note(labels_of_pretraining=noted | {plan.name: labels_seen(data, left)})
         return left
@@ -128,7 +129,7 @@ def _network(spec: StudySpec, first: Path | None) -> tuple[DomainSpec, BackboneS
         return spec.domain, spec.backbone
     assert first is not None
     start = load_pretrained(first)
-    return start.domain.spec, start.backbone_spec  # type: ignore[return-value]
+    return cast(DomainSpec, start.domain.spec), start.backbone_spec
 
 
 def check_outside(spec: StudySpec, checkpoint: Path) -> None:
