@@ -234,9 +234,6 @@ def test_mistakes_in_tu_folders(tmp_path: Path, name: str, text: str, message: s
         read(tu(tmp_path / "SET", **{name: text, "edge_labels": "0\n" * len(text.splitlines())}), {"level": "graph"})
 
 
-DGCNN = "3\n3 1\n0 1 1\n1 2 0 2\n0 1 1\n1 0\n5 0\n0 1\n"
-
-
 def test_the_format_of_dgcnn(tmp_path: Path) -> None:
     path = tmp_path / "SET.txt.gz"
     path.write_bytes(gzip.compress(b"2\n3 1\n0 1 1\n1 2 0 2\n0 1 1\n1 0\n5 0\n"))
@@ -367,6 +364,12 @@ def test_planted_communities() -> None:
 def test_mistakes_in_planted_communities(path: str, message: str) -> None:
     with pytest.raises(InputError, match=message):
         read(path)
+
+
+def test_keys_that_say_nothing_of_graphs_are_refused() -> None:
+    for key, value in (("column", "x"), ("mask", "m"), ("record", "line"), ("header", ["a"])):
+        with pytest.raises(InputError, match=f"networkx:karate: '{key}' says nothing of graphs"):
+            read("networkx:karate", **{key: value})
 
 
 def test_what_is_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

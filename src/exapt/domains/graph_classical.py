@@ -38,4 +38,11 @@ def of_nodes(dataset: Dataset, reach: int) -> Any:
 
 
 def _averaged(store: GraphStore, times: int) -> Any:
-    return store.once(("averaged", times), lambda store: smoothed(store.features, store.links, times))
+    return store.once(("averaged", times), lambda store: unit(smoothed(store.features, store.links, times)))
+
+
+def unit(features: Any) -> Any:
+    """All features times one number, so that a node's have length 1 in the quadratic mean: averages are short, and a
+    grid of penalties would otherwise end before the best one."""
+    square = features.multiply(features).sum() if sp.issparse(features) else np.square(features, dtype=np.float64).sum()
+    return features * np.float32(1 / np.sqrt(max(float(square) / features.shape[0], 1e-30)))

@@ -12,6 +12,7 @@ from exapt.domains.graph_parts import RawGraphs
 from exapt.domains.graph_tables import EDGE_LISTS, Choice, read_edge_list, read_folder
 from exapt.domains.graph_texts import is_dgcnn, read_dgcnn, read_tu, tu_name
 from exapt.domains.opening import File, find_files
+from exapt.errors import InputError
 
 ENDINGS = frozenset({".npz", ".graphml"}) | EDGE_LISTS
 WHAT = (
@@ -23,6 +24,9 @@ def read_raw(source: Source | Arrays, choice: Choice) -> RawGraphs:
     """Every graph of a source, checked; raises `InputError` for what cannot be read."""
     if isinstance(source, Arrays):
         return read_objects(source, choice)
+    for key in ("column", "mask", "record", "header"):
+        if getattr(source, key) is not None:
+            raise InputError(f"{source.path}: '{key}' says nothing of graphs; leave it out (features: domain.columns)")
     made = read_made(source.path)
     if made is not None:
         return made
