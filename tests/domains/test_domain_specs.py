@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from exapt.domains import (
     DnaSpec,
     Domain,
     DomainSpec,
+    GraphSpec,
     ImageSpec,
     ProteinSpec,
     TableSpec,
@@ -30,6 +32,9 @@ TEXTS = ["the cat sat on the mat", "a dog", "the log"]
 SEQUENCES = ["ACGTACGTAGC", "GGCA", "ACGTT"]
 PICTURES = np.random.default_rng(0).integers(0, 256, (3, 8, 8, 3), dtype=np.uint8)
 ROWS = [{"age": 31, "work": "baker"}, {"age": 58.5, "work": "smith"}, {"age": None, "work": "baker"}]
+GRAPHS = [
+    SimpleNamespace(x=np.eye(4)[[0, 1, 1][:n]], edge_index=np.array([[0], [n - 1]]), num_nodes=n) for n in (3, 1, 2)
+]
 FIELDS = [
     (TextSpec(length=16), TEXTS),
     (TextSpec(tokens="characters", length=16), TEXTS),
@@ -39,8 +44,9 @@ FIELDS = [
     (ProteinSpec(length=16), SEQUENCES),
     (ImageSpec(), PICTURES),
     (TableSpec(), ROWS),
+    (GraphSpec(level="graph"), GRAPHS),
 ]
-NAMES = ["text-bpe", "text-characters", "dna-base", "dna-kmer", "dna-bpe", "protein", "image", "table"]
+NAMES = ["text-bpe", "text-characters", "dna-base", "dna-kmer", "dna-bpe", "protein", "image", "table", "graph"]
 
 
 @pytest.fixture(params=FIELDS, ids=NAMES)
@@ -99,7 +105,7 @@ def test_the_union_tells_fields_apart_by_kind() -> None:
         assert adapter.validate_python(spec.plain()) == spec
     with pytest.raises(InputError, match=r"unknown key 'domain.lenght'; did you mean 'length'"):
         Holder.parse({"domain": {"kind": "text", "lenght": 5}})
-    with pytest.raises(InputError, match="valid: dna, image, protein, table, text"):
+    with pytest.raises(InputError, match="valid: dna, graph, image, protein, table, text"):
         Holder.parse({"domain": {"kind": "audio"}})
     with pytest.raises(InputError, match="greater than or equal to 4"):
         TextSpec.parse({"length": 1})
@@ -121,7 +127,8 @@ def test_a_folder_without_a_domain(tmp_path: Path) -> None:
 
 
 def test_importing_domains_imports_no_heavy_library() -> None:
-    heavy = "{'tokenizers', 'datasets', 'transformers', 'PIL', 'pyarrow', 'sklearn', 'pandas'}"
+    heavy = {"tokenizers", "datasets", "transformers", "PIL", "pyarrow", "sklearn", "pandas", "networkx"}
+    heavy |= {"torch_geometric"}
     code = f"import sys, exapt.domains; print(sorted({heavy} & set(sys.modules)))"
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert out.stdout.strip() == "[]"

@@ -6,7 +6,6 @@ Shapes: n nodes, E edges.
 from __future__ import annotations
 
 import csv
-import io
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -83,8 +82,7 @@ def _with_nodes(file: File, pairs: np.ndarray, more: Table, nodes: File, table: 
     ids, ends = _alike(_ids(table), pairs)
     of = next((more[name] for name in GRAPH if name in more), None)
     if graph is not None and of is not None:  # numbers that begin anew in every graph
-        ids = np.char.add(np.char.add(graph[order].astype(str), " "), ids)
-        ends = np.char.add(np.char.add(of.astype(str), " "), ends)
+        ids, ends = _within(graph[order], ids), _within(of, ends)
     edges = _places(ends, ids, file, nodes)
     features, names, kinds_of = node_features(table, choice, nodes.name)
     whole = {} if graph is None else _whole(file, kinds)
@@ -167,8 +165,8 @@ def _header(file: File, known: set[Any] | None) -> tuple[str, ...]:
     """Names for the columns of a csv whose first line is an edge already: two numbers, or two known nodes."""
     if file.suffix not in (".csv", ".tsv"):
         return ()
-    with file.open() as raw:
-        line = io.TextIOWrapper(raw, encoding="utf-8-sig").readline()
+    with file.text() as text:
+        line = text.readline()
     words = next(csv.reader([line], delimiter="\t" if file.suffix == ".tsv" else ","), [])
     edge = len(words) > 1 and all(word.strip().isdecimal() or word in (known or ()) for word in words[:2])
     return _usual_names(len(words)) if edge else ()
@@ -192,8 +190,7 @@ def _usual_names(count: int) -> tuple[str, ...]:
 
 
 def _blocks(file: File) -> Iterator[list[list[str]]]:
-    with file.open() as raw:
-        lines = io.TextIOWrapper(raw, encoding="utf-8-sig")
+    with file.text() as lines:
         rows = (line.replace(",", " ").split() for line in lines if line.strip() and line[0] not in "#%")
         while block := list(islice(rows, ROWS)):
             yield block
@@ -225,6 +222,11 @@ def _alike(first: np.ndarray, second: np.ndarray) -> tuple[np.ndarray, np.ndarra
     """Both as numbers where both are, else both as words."""
     numbers = first.dtype.kind == second.dtype.kind != "U"
     return (first, second) if numbers else (first.astype(str), second.astype(str))
+
+
+def _within(graph: np.ndarray, names: np.ndarray) -> np.ndarray:
+    """Names of nodes with their graph's before them."""
+    return np.char.add(np.char.add(graph.astype(str), " "), names.astype(str))
 
 
 def _ids(table: Mapping[str, np.ndarray]) -> np.ndarray:

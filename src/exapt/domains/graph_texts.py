@@ -5,7 +5,6 @@ Shapes: n nodes of all graphs, G graphs, E edges.
 
 from __future__ import annotations
 
-import io
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -108,8 +107,8 @@ class _Lines:
 
     def __init__(self, file: File) -> None:
         self.file, self.number = file, 0
-        with file.open() as raw:
-            self.lines: Iterator[str] = iter(io.TextIOWrapper(raw, encoding="utf-8-sig").read().splitlines())
+        with file.text() as text:
+            self.lines: Iterator[str] = iter(text.read().splitlines())
 
     @property
     def where(self) -> str:
@@ -144,5 +143,5 @@ class _Lines:
 
 def is_dgcnn(file: File) -> bool:
     """Whether a text begins with one whole number: how many graphs follow."""
-    with file.open() as raw:
-        return len(io.TextIOWrapper(raw, encoding="utf-8-sig").readline().split()) == 1
+    with file.text() as text:
+        return len(text.readline().split()) == 1

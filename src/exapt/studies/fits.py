@@ -76,7 +76,8 @@ def run_job(prepared: Prepared, job: Job) -> None:
     arm, seed, budget = job["arm"], job["seed"], job["budget"]
     started = time.perf_counter()
     task, data = prepared.task, prepared.labelled
-    train, valid = draw_budget(data, task, prepared.split.pool, budget, seed, prepared.spec.validation)
+    spec = prepared.spec
+    train, valid = draw_budget(data, task, prepared.split.pool, budget, seed, spec.validation, spec.split.balanced)
     description = prepared.spec.all_arms()[arm]
     start = _start(prepared, description, seed)
     fitted = fit(description.adapt, start, task, data.subset(train), data.subset(valid), seed)

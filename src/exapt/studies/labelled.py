@@ -67,7 +67,7 @@ class Labelled:
                 f"choose budgets up to {len(pool)}"
             )
         for seed in range(spec.seeds):
-            draw_budget(self.examples, self.task, pool, min(spec.budgets), seed, spec.validation)
+            draw_budget(self.examples, self.task, pool, min(spec.budgets), seed, spec.validation, spec.split.balanced)
 
     def to_probe(self) -> tuple[Dataset, np.ndarray] | None:
         """The pool, never the test part, with labels (n,) for a probe that watches pre-training.

@@ -135,7 +135,13 @@ def _prepared(spec: StudySpec, folder: Path) -> Prepared:
 def _fit(prepared: Prepared, adapt: AdaptSpec, start: Start, budget: int | None, seed: int) -> Fitted:
     pool, data = prepared.split.pool, prepared.labelled
     train, valid = draw_budget(
-        data, prepared.task, pool, len(pool) if budget is None else budget, seed, prepared.spec.validation
+        data,
+        prepared.task,
+        pool,
+        len(pool) if budget is None else budget,
+        seed,
+        prepared.spec.validation,
+        prepared.spec.split.balanced,
     )
     return fit(adapt, start, prepared.task, data.subset(train), data.subset(valid), seed)
 

@@ -119,7 +119,7 @@ class StudySpec(Spec):
         if (self.corpus is None) == (self.checkpoint is None):
             raise ValueError("give either a corpus to pre-train on or a checkpoint to prove")
         if self.corpus is not None and self.domain is None:
-            raise ValueError("a corpus needs a domain: text, dna, protein, image or table")
+            raise ValueError("a corpus needs a domain: text, dna, protein, image, table or graph")
         if self.watch and self.corpus is None:
             raise ValueError("watch looks over pre-training, and a checkpoint is given: set watch to null")
         if self.watch and self.watch.every is None and self.pretrain.holdout == 0:

@@ -36,6 +36,9 @@ class SplitSpec(Spec):
     the split column says; `auto`: given or group where the source names such a column, else stratified."""
     deduplicate: bool = True
     """Whether repeated examples are taken out, so that none stands on both sides."""
+    balanced: bool = False
+    """Whether a budget holds equally many labels of each class, as benchmarks of few labels a class do; False: in about
+    the pool's shares."""
 
 
 @dataclass(frozen=True)
