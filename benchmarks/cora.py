@@ -51,7 +51,7 @@ PRETEXTS: dict[str, tuple[PretextSpec | None, int]] = {
     "louvain": (CommunitiesSpec(), 60),
     "clusters": (CommunitiesSpec(by="clusters", count=10), 60),
     "rebuild": (RebuildSpec(), 100),
-    "infomax": (InfomaxSpec(), 120),
+    "infomax": (InfomaxSpec(), 150),
     "grace": (SimclrSpec(temperature=0.4, projector={"norm": "none", "hidden": 256}), 60),
 }
 """Objectives and steps at a rate of 0.001."""
@@ -99,7 +99,15 @@ def pretrained(field: Field, spec: PretextSpec | None, steps: int) -> tuple[Grap
         corpus = spec.attach(field.dataset, field.domain)
         objective = spec.build(field.domain, net, seed=0)
         batches = Batches(corpus, field.domain.collate, batch=len(corpus))
-        training = TrainingSpec(steps=steps, batch=len(corpus), lr=1e-3, weight_decay=0.0, holdout=0, device="cpu")
+        training = TrainingSpec(
+            steps=steps,
+            batch=len(corpus),
+            lr=1e-3,
+            schedule={"kind": "constant", "warmup": 0},
+            weight_decay=0.0,
+            holdout=0,
+            device="cpu",
+        )
         train(Pretraining(net, objective), batches, training, progress=False)
     return net, time.process_time() - began
 
