@@ -156,3 +156,16 @@ class Stop(Watcher):
 def test_heads_cannot_be_taken_out(field: Any) -> None:
     with pytest.raises(InputError, match=r"can be taken out of backbone.kind=transformer, not GraphNet"):
         removed(network(field[0]), 0.5)
+
+
+@pytest.mark.parametrize(("conv", "hops"), [("gin", 2), ("gat", 2), ("gcn", 3)])
+def test_enough_hops_equal_the_whole_graph(field: Any, conv: str, hops: int) -> None:
+    """GCN weighs a neighbour by its degree, which the last hop does not show: it needs one hop more."""
+    _, dataset, _ = field
+    net = network(field[0], conv=conv, depth=2).eval()
+    some = [dataset[i] for i in (3, 40, 8)]
+    near = GraphSpec(neighbours=[-1] * hops).build(SOURCE)
+    batch = near.collate(some)
+    assert len(batch.inputs) < 60 or conv == "gcn"
+    whole = field[0].collate([dataset[i] for i in range(60)])
+    torch.testing.assert_close(net(batch).elements, net(whole).elements[[3, 40, 8]], atol=1e-6, rtol=1e-5)
