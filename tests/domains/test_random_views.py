@@ -290,7 +290,7 @@ def test_only_domains_with_keys_of_views_take_others() -> None:
     from exapt.domains import ProteinSpec
 
     domain = ProteinSpec().build(from_arrays(["ACDEF"] * 4))
-    with pytest.raises(InputError, match="objective.viewing: ProteinDomain has no keys of views to change"):
+    with pytest.raises(InputError, match=r"objective\.viewing: ProteinDomain has no keys of views to change"):
         domain.viewing({"jitter": 0})
 
 
