@@ -274,3 +274,32 @@ def test_saved_and_loaded_views_are_the_same(tmp_path: Path) -> None:
 def test_colour_is_refused_when_the_corpus_is_read() -> None:
     with pytest.raises(InputError, match=r"domain.views.jitter: pictures of 1 channel have no colour"):
         prepared(pictures(4, 8, 8, 1), jitter=0.5)
+
+
+def test_the_same_domain_with_other_views() -> None:
+    domain, batch = prepared(pictures(6, 8, 8), crop=None, flip=0, jitter=1.0)
+    still = domain.viewing({"jitter": 0})
+    assert torch.equal(still.views(batch, rng(), 1)[0].inputs, batch.inputs)
+    assert still.spec.views.crop is None, "keys that are not named stay as the domain has them"
+    assert not torch.equal(domain.views(batch, rng(), 1)[0].inputs, batch.inputs)
+    with pytest.raises(InputError, match=r"objective.viewing: unknown key 'jiter'; did you mean 'jitter'"):
+        domain.viewing({"jiter": 0})
+
+
+def test_only_domains_with_keys_of_views_take_others() -> None:
+    from exapt.domains import ProteinSpec
+
+    domain = ProteinSpec().build(from_arrays(["ACDEF"] * 4))
+    with pytest.raises(InputError, match=r"objective\.viewing: ProteinDomain has no keys of views to change"):
+        domain.viewing({"jitter": 0})
+
+
+def test_an_objective_sets_views_otherwise() -> None:
+    from exapt.backbones.convnet import ConvNetSpec
+    from exapt.objectives import SimclrSpec
+
+    domain, batch = prepared(pictures(6, 8, 8), crop=None, flip=0, jitter=1.0)
+    backbone = ConvNetSpec(size="nano", stages=1).build(domain.inputs, seed=0)
+    seen = [SimclrSpec(viewing=v).build(domain, backbone, seed=0).domain for v in ({}, {"jitter": 0})]
+    assert seen[0] is domain
+    assert torch.equal(seen[1].views(batch, rng(), 1)[0].inputs, batch.inputs)
