@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 import torch
-from test_batch import full_batch
 
 from exapt.batch import Batch, joinable, joined
+from test_batch import full_batch
 
 
 def same(one: Any, other: Any) -> bool:

@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from pydantic import TypeAdapter
 
 sys.path.insert(0, str(Path(__file__).parent))
 from toy_training import Toy, dataset, fit, held_out
 
 from exapt.backbones import TransformerSpec
 from exapt.domains import TextSpec, from_arrays
-from exapt.objectives import BatterySpec, MaskedSpec
+from exapt.objectives import BatterySpec, ObjectiveSpec
 from exapt.training.launch import launch
 from exapt.training.pretrain import pretrain
 from exapt.training.spec import TrainingSpec
@@ -26,10 +27,11 @@ def whole(folder: Path, spec: dict[str, Any]) -> None:
     texts = [f"the {animal} sat on the mat number {i}" for i in range(40) for animal in ("cat", "dog")]
     network = TransformerSpec(size="nano", width=32, depth=2, heads=2)
     battery = spec.pop("battery", False)
+    objective = TypeAdapter(ObjectiveSpec).validate_python(spec.pop("objective", {"kind": "masked"}))
     training = TrainingSpec.parse({"device": "cpu", "precision": "float32", **spec})
     domain = TextSpec(tokens="characters", length=32)
     masked: list[dict[str, Any]] = [{"objective": {"kind": "masked", "ratio": ratio}} for ratio in (0.2, 0.5)]
-    objective = BatterySpec.parse({"parts": masked}) if battery else MaskedSpec()
+    objective = BatterySpec.parse({"parts": masked}) if battery else objective
     pretrain(from_arrays(texts), domain, network, objective, training, folder, progress=False)
 
 

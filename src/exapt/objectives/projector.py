@@ -61,7 +61,7 @@ class Projector(nn.Module):
             ends = place == len(widths) - 2
             normal = norm != "none" and (last or not ends)
             # A bias before a norm is taken out again.
-            linear = nn.Linear(before, after, bias=not normal)
+            linear = nn.utils.skip_init(nn.Linear, before, after, bias=not normal)
             nn.init.kaiming_normal_(linear.weight, nonlinearity="linear" if ends else "relu", generator=rng)
             if linear.bias is not None:
                 nn.init.zeros_(linear.bias)
