@@ -70,7 +70,6 @@ class Training:
     """Batches for ever and a step, as lightly's own example has them."""
 
     def __init__(self, told: dict[str, Any]) -> None:
-        from lightly.data import LightlyDataset
         from lightly.loss import NTXentLoss
         from lightly.models.modules import SimCLRProjectionHead
         from lightly.transforms import SimCLRTransform
@@ -83,11 +82,13 @@ class Training:
             def __len__(self) -> int:
                 return len(raw)
 
-            def __getitem__(self, i: int) -> tuple[Image.Image, int]:
-                return Image.fromarray(raw[i]), 0
+            def __getitem__(self, i: int) -> list[Tensor]:
+                views: list[Tensor] = transform(Image.fromarray(raw[i]))
+                return views
 
-        data = LightlyDataset.from_torch_dataset(Pictures(), transform=transform)
-        self.loader = torch.utils.data.DataLoader(data, told["batch"], shuffle=True, drop_last=True, num_workers=0)
+        self.loader = torch.utils.data.DataLoader(
+            Pictures(), told["batch"], shuffle=True, drop_last=True, num_workers=0
+        )
         self.network = Network(told["width"], told["depth"], told["strides"])
         self.network.load_state_dict(torch.load(told["weights"], weights_only=True))
         self.head = SimCLRProjectionHead(self.network.width, max(128, 4 * self.network.width), 128)
@@ -101,8 +102,7 @@ class Training:
 
     def forever(self) -> Iterator[list[Tensor]]:
         while True:
-            for views, _, _ in self.loader:
-                yield views
+            yield from self.loader
 
     def step(self) -> None:
         first, second = next(self.batches)
