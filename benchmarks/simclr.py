@@ -28,7 +28,7 @@ import numpy as np
 import torch
 
 from exapt.backbones import ConvNet, ConvNetSpec
-from exapt.backbones.convnet import _strides
+from exapt.backbones.convnet import strides_for
 from exapt.domains import ImageDomain, ImageSpec, from_arrays
 from exapt.objectives.simclr import SimclrSpec, nt_xent
 from exapt.training.batches import Batches
@@ -130,7 +130,7 @@ def main() -> int:
         torch.save(network.state_dict(), folder / "weights.pt")
         width, depth, stages = network.spec.shape
         told = {"pictures": str(folder / "raw.npy"), "weights": str(folder / "weights.pt"), "batch": options.batch}
-        told |= {"width": width, "depth": depth, "strides": _strides(domain.inputs, stages)}
+        told |= {"width": width, "depth": depth, "strides": strides_for(domain.inputs, stages)}
         told |= {"temperature": TEMPERATURE}
         peers = {best: Peer(python, told | {"best": best}) for best in (False, True)}
         check(peers[False], domain, raw, network, folder)
