@@ -91,7 +91,7 @@ class ConvNet(Backbone):
         super().__init__()
         self.spec, self.inputs, self.causal = spec, inputs, False
         width, depth, stages = spec.shape
-        first, *strides = _strides(inputs, stages)
+        first, *strides = strides_for(inputs, stages)
         self.width = width * 2 ** (stages - 1)
         self.stem = nn.Conv2d(inputs.channels, width, max(3, first), first, 0 if first > 3 else 1, bias=False)
         self.layers = nn.ModuleList(_layers(width, depth, strides, spec.norm))
@@ -157,7 +157,7 @@ def _layers(width: int, depth: int, strides: Sequence[int], norm: str) -> Iterat
             inner = outer
 
 
-def _strides(inputs: Inputs, stages: int) -> list[int]:
+def strides_for(inputs: Inputs, stages: int) -> list[int]:
     """[of the stem, of each stage]: every stage but the first halves the grid until the patch is reached.
 
     A larger patch falls to the stem.
