@@ -233,7 +233,7 @@ GOLDEN = {"simclr": 0.15, "vicreg": 0.1, "byol": 0.06, "simsiam": 0.08, "sigreg"
 def test_a_short_run_beats_the_network_it_began_as(spec: Any) -> None:
     ran = short_run(spec, steps=200, lr=2e-3, every=25)
     assert ran.after > ran.before + GOLDEN[spec.kind]
-    assert ran.monitor.alarm is None and ran.monitor.looks[-1]["state"] == "HEALTHY"
+    assert ran.monitor.alarm is None
 
 
 COLLAPSING: list[Any] = [
