@@ -46,6 +46,15 @@ def test_a_remedy_is_the_studys_own_or_the_default():
         with_remedy(FinetuneSpec(lora={}), "l2sp")
 
 
+def test_ewc_is_left_out_by_default_where_an_objective_predicts_nothing():
+    blind, seeing = SimpleNamespace(guesses=False), SimpleNamespace(guesses=True)
+    assert ForgettingAudit().open_to(blind) == ["plain", "l2sp", "replay"]
+    assert ForgettingAudit().open_to(seeing) == ["plain", "l2sp", "ewc", "replay"]
+    assert ForgettingAudit(remedies=["plain", "ewc"]).open_to(blind) == ["plain", "ewc"], "what was asked for is tried"
+    losses = {"plain": [Outcome(1.0, None, 0.5)] * 2}
+    assert "ewc was not tried." in ForgettingAudit().conclude(losses, 1.0, "accuracy", 10).caveats
+
+
 def test_a_corpus_of_which_nothing_was_held_out_is_refused():
     subject = SimpleNamespace(
         corpus=lambda: None, start=SimpleNamespace(record={}, domain=None, objective_spec=MaskedSpec())

@@ -94,8 +94,8 @@ def test_dna_is_seen_from_both_strands_unless_one_is_asked_for() -> None:
 
 
 def table(share: float, rows: int = 50) -> tuple[TokenDomain, Batch]:
-    columns = {name: np.arange(rows) * (k + 1) % rows for k, name in enumerate("abcdefghij")}
-    source = from_arrays([None] * rows, **columns)
+    values = [{name: i * (k + 1) % rows for k, name in enumerate("abcdefghij")} for i in range(rows)]
+    source = from_arrays(values)
     domain = TableSpec.parse({"bins": rows, "views": {"corrupted": share}}).build(source)
     data = domain.read(source)
     return domain, domain.collate([data[i] for i in range(rows)])
