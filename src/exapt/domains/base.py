@@ -25,7 +25,9 @@ class Source(Spec):
 
     path: str
     """A file, a folder of files of one kind, a member of an archive `file.zip::member`, `sklearn:digits`, or
-    `hf:owner/name` (optionally `hf:owner/name:split` or `hf:owner/name:config:split`)."""
+    `hf:owner/name` (optionally `hf:owner/name:split` or `hf:owner/name:config:split`). Pictures also: a folder of Pascal
+    VOC's or COCO's form, `crops:FOLDER` of one, `sklearn:digit-scenes`, `sklearn:digit-single`, `collage:FILE.npz` and
+    `collage-single:FILE.npz` (see the page on detection)."""
     column: str | None = None
     """The column or key that holds the text, sequence or picture; None picks the field's usual name."""
     label: str | list[str] | None = None
