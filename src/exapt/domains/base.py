@@ -25,8 +25,8 @@ class Source(Spec):
 
     path: str
     """A file, a folder of files of one kind, a member of an archive `file.zip::member`, `sklearn:digits`, or
-    `hf:owner/name` (optionally `hf:owner/name:split` or `hf:owner/name:config:split`). Pictures also: a folder of Pascal
-    VOC's or COCO's form, `crops:FOLDER` of one, `sklearn:digit-scenes`, `sklearn:digit-single`, `collage:FILE.npz` and
+    `hf:owner/name` (optionally `hf:owner/name:split` or `hf:owner/name:config:split`). Pictures also: a folder
+    of Pascal VOC's or COCO's form, `crops:FOLDER`, `sklearn:digit-scenes`, `sklearn:digit-single`, `collage:FILE.npz`,
     `collage-single:FILE.npz` (see the page on detection)."""
     column: str | None = None
     """The column or key that holds the text, sequence or picture; None picks the field's usual name."""
