@@ -26,7 +26,9 @@ class Source(Spec):
     path: str
     """A file, a folder of files of one kind, a member of an archive `file.zip::member`, or `hf:owner/name` (optionally
     `hf:owner/name:split` or `hf:owner/name:config:split`). Pictures that libraries carry: `sklearn:digits`,
-    `sklearn:photos`, `skimage:photos`, `skimage:textures` and `skimage:inked`."""
+    `sklearn:photos`, `skimage:photos`, `skimage:textures` and `skimage:inked`. Pictures with boxes: a folder of Pascal
+    VOC's or COCO's form, `crops:FOLDER`, `sklearn:digit-scenes`, `sklearn:digit-single`, `collage:FILE.npz` and
+    `collage-single:FILE.npz` (see the page on detection)."""
     column: str | None = None
     """The column or key that holds the text, sequence or picture; None picks the field's usual name."""
     label: str | list[str] | None = None

@@ -14,6 +14,8 @@ from exapt.reporting.blocks import Block, Figure, Section, Table, row
 Plain = Mapping[str, Any]
 SIDE, GAP = 216.0, 12.0
 """Width of a picture in the drawing, and what is left between two."""
+NAMED = 8
+"""In a picture with more boxes, class and score stand in the boxes' tips: written out they would hide it."""
 JPEG = "data:image/jpeg;base64,"
 
 
@@ -51,15 +53,18 @@ def _picture(one: Plain, left: float) -> Markup:
         size = {"width": SIDE, "height": one["height"] * scale}
         parts.append(svg.tag("image", href=one["picture"], x=left, y=0.0, preserveAspectRatio="none", **size))
     parts += [_box(box, left, scale, "object ignored" if box[5] else "object") for box in one["truth"]]
+    named = len(one["found"]) <= NAMED
     for box in one["found"]:
-        parts.append(_box(box, left, scale, "found"))
-        parts.append(svg.text(left + box[0] * scale + 2, box[1] * scale + 10, f"{box[4]} {box[5]:.2f}", "found-name"))
+        said = f"{box[4]} {box[5]:.2f}"
+        parts.append(_box(box, left, scale, "found", svg.tag("title", said)))
+        if named:
+            parts.append(svg.text(left + box[0] * scale + 2, box[1] * scale + 10, said, "found-name"))
     return svg.join(parts)
 
 
-def _box(box: Sequence[Any], left: float, scale: float, class_: str) -> Markup:
+def _box(box: Sequence[Any], left: float, scale: float, class_: str, *inner: Markup) -> Markup:
     x1, y1, x2, y2 = (float(v) * scale for v in box[:4])
-    return svg.tag("rect", x=left + x1, y=y1, width=x2 - x1, height=y2 - y1, class_=class_)
+    return svg.tag("rect", *inner, x=left + x1, y=y1, width=x2 - x1, height=y2 - y1, class_=class_)
 
 
 def _line(one: Plain) -> tuple[str, str, str, str]:
