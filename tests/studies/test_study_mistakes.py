@@ -125,7 +125,10 @@ def test_targets_that_are_no_numbers(place, capsys, value, words):
         ({"pretrain": {"steps": 1, "lrr": 1}}, "study.yaml: unknown key 'pretrain.lrr'; did you mean 'lr'?"),
         ({"pretrain": {"steps": 1, "lr": -1}}, "study.yaml: pretrain.lr: Input should be greater than 0 (found -1)"),
         ({"domain": {"kind": "dan"}}, "study.yaml: domain.kind 'dan' is unknown; did you mean 'dna'? valid: dna,"),
-        ({"domain": {"length": 64}}, "study.yaml: domain.kind is missing; valid: dna, image, protein, table, text"),
+        (
+            {"domain": {"length": 64}},
+            "study.yaml: domain.kind is missing; valid: dna, graph, image, protein, table, text",
+        ),
         ({"task": {"kind": "classify", "metric": "acc"}}, "study.yaml: task.metric: Input should be 'accuracy', "),
         ({"more_arms": {"mine": {"adapt": {"kind": "prob"}}}}, "more_arms.mine.adapt.kind 'prob' is unknown"),
         ({"more_arms": {"mine": {"adapt": {}}}}, "study.yaml: more_arms.mine.adapt.kind is missing"),
@@ -159,9 +162,9 @@ def test_pictures(place, capsys):
     (place / "folder" / "b" / "7.png").write_bytes(b"\x89PNG nothing")
     study = study_file(place, "pics.npz")
     said = refused(capsys, "run", study, "--out", "run", "--set", "labelled.path=folder")
-    assert "folder/b/7.png: a damaged picture, or not one" in said
+    assert "folder/b/7.png: not a picture in a format that Pillow reads" in said
     said = refused(capsys, "run", study, "--out", "run", "--set", "corpus.path=folder")
-    assert "folder/b/7.png: a damaged picture, or not one" in said
+    assert "folder/b/7.png: not a picture in a format that Pillow reads" in said
     assert "valid patch sizes: 1, 2, 4" in refused(capsys, "run", study, "--out", "run", "--set", "domain.patch=3")
     objects = np.array([None] * 20, dtype=object)
     np.savez(place / "objects.npz", x=np.zeros((20, 4, 4), np.uint8), label=objects)

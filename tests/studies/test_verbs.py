@@ -84,7 +84,7 @@ def test_the_interval_of_elements_draws_whole_examples():
     from exapt.studies.single import interval_over_examples
 
     class Task:
-        metric_name, per_element = "accuracy", True
+        metric_name, per_element, resamples = "accuracy", True, 1000
 
         def metric(self, prediction, truth):
             return float((prediction == truth).mean())
