@@ -4,6 +4,9 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 RUN := runs
 
+BENCHMARKS := peak probes masked_lm fisher monitor shadows pruning contamination views masked_pictures objectives \
+  battery large_graph planted_communities
+
 .PHONY: demo test studies bench lint docs browser clean setup
 
 setup: $(VENV)/.runs
@@ -41,8 +44,8 @@ studies: $(VENV)/.tests
 
 ## bench: every benchmark that needs no file of yours; each prints ratios measured in one run
 bench: $(VENV)/.tests
-	for name in peak probes masked_lm fisher monitor shadows pruning contamination; do echo "== $$name"; $(BIN)/python benchmarks/$$name.py || exit 1; done
-	@echo "benchmarks/shakespeare.py needs the text: --data tinyshakespeare.txt"
+	for name in $(BENCHMARKS); do echo "== $$name"; $(BIN)/python benchmarks/$$name.py || exit 1; done
+	@echo "shakespeare, cora and graph_classification need files, simclr an environment with lightly: see docs/speed.md"
 
 docs: $(VENV)/.docs
 	$(BIN)/python docs/reference.py
