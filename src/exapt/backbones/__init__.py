@@ -5,10 +5,21 @@ from typing import Annotated
 from pydantic import Field
 
 from exapt.backbones.base import Backbone
+from exapt.backbones.equivariant import Equivariant, EquivariantSpec
 from exapt.backbones.hub import HubBackbone, HubSpec
 from exapt.backbones.transformer import SIZES, Transformer, TransformerSpec
 
-BackboneSpec = Annotated[TransformerSpec | HubSpec, Field(discriminator="kind")]
+BackboneSpec = Annotated[TransformerSpec | HubSpec | EquivariantSpec, Field(discriminator="kind")]
 """Any backbone, told apart by `kind`."""
 
-__all__ = ["SIZES", "Backbone", "BackboneSpec", "HubBackbone", "HubSpec", "Transformer", "TransformerSpec"]
+__all__ = [
+    "SIZES",
+    "Backbone",
+    "BackboneSpec",
+    "Equivariant",
+    "EquivariantSpec",
+    "HubBackbone",
+    "HubSpec",
+    "Transformer",
+    "TransformerSpec",
+]

@@ -1,5 +1,6 @@
-"""Fields of data: text, DNA, protein, pictures and tables. Files become data sets, data sets become batches."""
+"""Fields of data: text, DNA, protein, pictures, tables and atoms. Files become data sets, data sets become batches."""
 
+from exapt.domains.atoms import AtomsDomain, AtomsSpec
 from exapt.domains.base import MISSING, Arrays, Dataset, Domain, Example, Inputs, Masked, Source, Store
 from exapt.domains.dna import DnaDomain, DnaSpec
 from exapt.domains.image import ImageDomain, ImageSpec
@@ -11,6 +12,8 @@ from exapt.domains.text import TextDomain, TextSpec
 __all__ = [
     "MISSING",
     "Arrays",
+    "AtomsDomain",
+    "AtomsSpec",
     "Dataset",
     "DnaDomain",
     "DnaSpec",

@@ -71,11 +71,11 @@ class Arrays:
 class Inputs:
     """What the elements of a domain look like to a backbone."""
 
-    kind: Literal["tokens", "pictures", "nodes"]
+    kind: Literal["tokens", "pictures", "nodes", "atoms"]
     vocabulary: int = 0
-    """Number of token ids (kind 'tokens')."""
+    """Number of token ids (kind 'tokens'), or of atomic numbers and the mask's 0 (kind 'atoms')."""
     special: Mapping[str, int] = field(default_factory=dict)
-    """Ids of pad, unknown, start, end, mask (kind 'tokens')."""
+    """Ids of pad, unknown, start, end, mask (kind 'tokens'); of mask (kind 'atoms')."""
     channels: int = 0
     """Colour channels (kind 'pictures')."""
     patch: int = 0
@@ -93,7 +93,7 @@ class Example:
     """One example as the data set holds it, before packing."""
 
     inputs: np.ndarray
-    """Token ids (n,), a picture (H, W, C) in uint8 or float, or nodes (n, F)."""
+    """Token ids (n,), a picture (H, W, C) in uint8 or float, nodes (n, F), or packed atoms (`structure.packed`)."""
     index: int
     """Its row in the store."""
     targets: Mapping[str, np.ndarray] = field(default_factory=dict)
@@ -249,6 +249,10 @@ class Domain(ABC):
     def kept(self, dataset: Dataset) -> np.ndarray:
         """(n,) how many elements of each example `collate` keeps; the rest, at its end, is cut off."""
         return dataset.lengths
+
+    def cost(self, dataset: Dataset) -> np.ndarray:
+        """(n,) what each example counts for in `batch_elements`: elements, or whatever the field's work grows with."""
+        return self.kept(dataset)
 
     def truncated(self, dataset: Dataset) -> int:
         """How many examples are longer than `collate` keeps."""

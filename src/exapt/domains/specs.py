@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import numpy as np
 from pydantic import Field, TypeAdapter, ValidationError
 
+from exapt.domains.atoms import AtomsSpec
 from exapt.domains.base import Arrays, Domain
 from exapt.domains.dna import DnaSpec
 from exapt.domains.image import ImageSpec
@@ -18,7 +19,9 @@ from exapt.domains.text import TextSpec
 from exapt.errors import InputError
 from exapt.files import read_json
 
-DomainSpec = Annotated[TextSpec | DnaSpec | ProteinSpec | ImageSpec | TableSpec, Field(discriminator="kind")]
+DomainSpec = Annotated[
+    TextSpec | DnaSpec | ProteinSpec | ImageSpec | TableSpec | AtomsSpec, Field(discriminator="kind")
+]
 """One of the fields, told apart by `kind`."""
 
 

@@ -107,7 +107,12 @@ def _feeding(
 ) -> tuple[Batches, HeldOut | None]:
     """Windows to train on, cut elsewhere in every pass, and the evaluation on those held out."""
     batches = Batches(
-        train_part, domain.collate, windows=domain.windows, phases=domain.inputs.length, **training.batching()
+        train_part,
+        domain.collate,
+        windows=domain.windows,
+        phases=domain.inputs.length,
+        cost=domain.cost,
+        **training.batching(),
     )
     return batches, HeldOut(model, domain, held, training, here) if held else None
 
