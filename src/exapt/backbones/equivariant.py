@@ -77,6 +77,10 @@ class EquivariantSpec(Spec):
 class Equivariant(Backbone):
     """See `EquivariantSpec`. Takes atomic numbers (N,), 0 for a hidden atom, positions (N, 3) in Å and edges (2, E)."""
 
+    fast: bool | None = None
+    """Whether sums over directions are sparse products; None: on processors that have Intel's library. Set it to False
+    for `torch.func`."""
+
     def __init__(self, spec: EquivariantSpec, inputs: Inputs) -> None:
         super().__init__()
         if inputs.kind != "atoms":
@@ -96,13 +100,17 @@ class Equivariant(Backbone):
         """Scalars as `elements` (N, D) and `vectors` (N, 3, D). Autocast is left out: halves do not turn exactly."""
         with torch.autocast(batch.inputs.device.type, enabled=False):
             scalars = self.embed(batch)
-            pairs = Pairs.of(batch, self.spec.cutoff, self.spec.radial, scalars.dtype)
+            pairs = Pairs.of(batch, self.spec.cutoff, self.spec.radial, scalars.dtype, self._fast(batch))
             vectors: Tensor | None = None
             for layer in self.layers:
                 scalars, vectors = layer(scalars, vectors, pairs)
             if self.far is not None:
                 scalars = self.far(scalars, batch)
-        return Features(scalars, batch.offsets, vectors)
+        return Features(scalars, batch.offsets, None if vectors is None else vectors.transpose(0, 1))
+
+    def _fast(self, batch: Batch) -> bool:
+        here = batch.inputs.device.type == "cpu" and torch.backends.mkl.is_available()
+        return here if self.fast is None else self.fast
 
 
 @torch.no_grad()

@@ -10,7 +10,6 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from scipy.spatial import cKDTree
 from torch import Tensor
 
 from exapt.batch import pad
@@ -36,7 +35,7 @@ def neighbours(positions: Tensor, offsets: Tensor, cell: Tensor | None, cutoff: 
     lengths = offsets.diff()
     open_ones = torch.ones_like(lengths, dtype=torch.bool)
     if cell is not None:
-        open_ones = ~cell.detach().reshape(len(lengths), -1).ne(0).any(1).to(offsets.device)
+        open_ones = ~cell.detach().flatten(1).ne(0).any(1).to(offsets.device)
     small = open_ones & (lengths <= DENSE)
     places = positions.detach()
     found = [_dense(places, offsets, small.nonzero().squeeze(1), cutoff)]
@@ -87,9 +86,7 @@ def cell_pairs(positions: np.ndarray, cell: np.ndarray, cutoff: float) -> tuple[
     """From (E,), to (E,) and whole cells (E, 3) of the pairs of one structure, by vesin, or a tree where it is open."""
     periodic = cell.any(axis=1)
     if not periodic.any():
-        pairs = cKDTree(positions).query_pairs(cutoff, output_type="ndarray").astype(np.int64)
-        distances = np.linalg.norm(positions[pairs[:, 0]] - positions[pairs[:, 1]], axis=1)
-        pairs = pairs[distances < cutoff]
+        pairs = _open_pairs(positions, cutoff)
         both = np.concatenate([pairs, pairs[:, ::-1]])
         return both[:, 0], both[:, 1], np.zeros((len(both), 3))
     try:
@@ -100,6 +97,15 @@ def cell_pairs(positions: np.ndarray, cell: np.ndarray, cutoff: float) -> tuple[
         points=positions, box=completed(cell), periodic=periodic, quantities="ijS"
     )
     return origin.astype(np.int64), to.astype(np.int64), shifts.astype(np.float64)
+
+
+def _open_pairs(positions: np.ndarray, cutoff: float) -> np.ndarray:
+    """(E / 2, 2) atoms closer than the cut-off, each pair once."""
+    from scipy.spatial import cKDTree
+
+    pairs = cKDTree(positions).query_pairs(cutoff, output_type="ndarray").astype(np.int64)
+    distances = np.linalg.norm(positions[pairs[:, 0]] - positions[pairs[:, 1]], axis=1)
+    return np.asarray(pairs[distances < cutoff])
 
 
 def completed(cell: np.ndarray) -> np.ndarray:
@@ -119,7 +125,7 @@ def closer_than(positions: np.ndarray, cell: np.ndarray, least: float) -> tuple[
         origin, to, shifts = cell_pairs(positions, cell, least)
         vectors = positions[origin] + shifts @ cell - positions[to]
     else:
-        pairs = cKDTree(positions).query_pairs(least, output_type="ndarray")
+        pairs = _open_pairs(positions, least)
         origin, to = pairs[:, 0], pairs[:, 1]
         vectors = positions[origin] - positions[to]
     if not len(origin):

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from exapt.domains.neighbours import closer_than
 from exapt.errors import InputError
 
 HEAD = 4
@@ -152,8 +153,6 @@ def check(structure: Structure, where: str, longest: int, closest: float) -> Non
 
 
 def _refuse_overlap(structure: Structure, places: np.ndarray, where: str, closest: float) -> None:
-    from exapt.domains.neighbours import closer_than
-
     found = closer_than(places, structure.cell, closest)
     if found is not None:
         first, second, distance = found
