@@ -13,6 +13,7 @@ import torch
 from pydantic import TypeAdapter
 
 from exapt.domains import (
+    AtomsSpec,
     DnaSpec,
     Domain,
     DomainSpec,
@@ -30,6 +31,7 @@ TEXTS = ["the cat sat on the mat", "a dog", "the log"]
 SEQUENCES = ["ACGTACGTAGC", "GGCA", "ACGTT"]
 PICTURES = np.random.default_rng(0).integers(0, 256, (3, 8, 8, 3), dtype=np.uint8)
 ROWS = [{"age": 31, "work": "baker"}, {"age": 58.5, "work": "smith"}, {"age": None, "work": "baker"}]
+MOLECULES = ["CCO", "c1ccccc1O", "[Na+].[Cl-]"]
 FIELDS = [
     (TextSpec(length=16), TEXTS),
     (TextSpec(tokens="characters", length=16), TEXTS),
@@ -39,8 +41,9 @@ FIELDS = [
     (ProteinSpec(length=16), SEQUENCES),
     (ImageSpec(), PICTURES),
     (TableSpec(), ROWS),
+    (AtomsSpec(), MOLECULES),
 ]
-NAMES = ["text-bpe", "text-characters", "dna-base", "dna-kmer", "dna-bpe", "protein", "image", "table"]
+NAMES = ["text-bpe", "text-characters", "dna-base", "dna-kmer", "dna-bpe", "protein", "image", "table", "atoms"]
 
 
 @pytest.fixture(params=FIELDS, ids=NAMES)
@@ -99,7 +102,7 @@ def test_the_union_tells_fields_apart_by_kind() -> None:
         assert adapter.validate_python(spec.plain()) == spec
     with pytest.raises(InputError, match=r"unknown key 'domain.lenght'; did you mean 'length'"):
         Holder.parse({"domain": {"kind": "text", "lenght": 5}})
-    with pytest.raises(InputError, match="valid: dna, image, protein, table, text"):
+    with pytest.raises(InputError, match="valid: atoms, dna, image, protein, table, text"):
         Holder.parse({"domain": {"kind": "audio"}})
     with pytest.raises(InputError, match="greater than or equal to 4"):
         TextSpec.parse({"length": 1})
@@ -121,7 +124,7 @@ def test_a_folder_without_a_domain(tmp_path: Path) -> None:
 
 
 def test_importing_domains_imports_no_heavy_library() -> None:
-    heavy = "{'tokenizers', 'datasets', 'transformers', 'PIL', 'pyarrow', 'sklearn', 'pandas'}"
+    heavy = "{'tokenizers', 'datasets', 'transformers', 'PIL', 'pyarrow', 'sklearn', 'pandas', 'rdkit', 'ase', 'vesin'}"
     code = f"import sys, exapt.domains; print(sorted({heavy} & set(sys.modules)))"
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert out.stdout.strip() == "[]"

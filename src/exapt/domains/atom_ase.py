@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Iterator
 from typing import IO, Any
 
@@ -44,10 +43,9 @@ def frame_of(atoms: Any, where: str) -> Frame:
     return Frame(structure, where, columns)
 
 
-def read_by_ase(raw: IO[bytes], name: str, form: str) -> Iterator[Frame | InputError]:
+def read_by_ase(text: IO[str], name: str, form: str) -> Iterator[Frame | InputError]:
     """Every structure of a file in one of ASE's formats."""
     reader = ase().io
-    text = io.TextIOWrapper(raw, encoding="utf-8")
     try:
         found = list(reader.iread(text, ":", format=form))
     except Exception as error:  # ASE's readers raise many unrelated kinds; each means the file is not what it says

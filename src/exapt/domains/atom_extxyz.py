@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import re
 from collections.abc import Iterator
@@ -22,9 +21,8 @@ SPECIES, PLACES = ("species", "symbols", "Z", "numbers"), ("pos", "positions")
 TRUE, FALSE = ("T", "True", "TRUE", "true"), ("F", "False", "FALSE", "false")
 
 
-def read_extxyz(raw: IO[bytes], name: str) -> Iterator[Frame | InputError]:
+def read_extxyz(lines: IO[str], name: str) -> Iterator[Frame | InputError]:
     """Every frame; one that cannot be read is given as its mistake. Raises `InputError` where a file ends early."""
-    lines = io.TextIOWrapper(raw, encoding="utf-8-sig")
     number = 0
     for line in lines:
         if not line.strip():

@@ -13,10 +13,10 @@ from exapt.domains.structure import Structure
 from exapt.errors import InputError
 
 
-def read_jarvis(raw: IO[bytes], name: str) -> Iterator[Frame | InputError]:
+def read_jarvis(text: IO[str], name: str) -> Iterator[Frame | InputError]:
     """Every entry of the list; raises `InputError` where the file is no such list."""
     try:
-        entries = json.load(raw)
+        entries = json.load(text)
     except ValueError as error:
         raise InputError(f"{name}: not valid JSON ({error})") from None
     if not isinstance(entries, list):

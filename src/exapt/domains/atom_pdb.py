@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Iterator
 from typing import IO, NamedTuple
 
@@ -32,27 +31,23 @@ class Line(NamedTuple):
     """Chain, number and insertion of the residue."""
 
 
-def read_pdb(raw: IO[bytes], name: str) -> Iterator[Frame | InputError]:
+def read_pdb(lines: IO[str], name: str) -> Iterator[Frame | InputError]:
     """A frame for every model. Columns: `residue` (n,) which residue each atom is of, counted from 0; `amino_acid`
     one letter an atom, the amino acid at each Cα and '?' elsewhere; `sequence` a letter a residue."""
-    lines: list[Line] = []
+    atoms: list[Line] = []
     model = 1
-    for number, text in enumerate(io.TextIOWrapper(raw, encoding="utf-8", errors="replace"), 1):
+    for number, text in enumerate(lines, 1):
         if text.startswith("ENDMDL"):
-            yield _frame(lines, f"{name}: model {model}")
-            lines, model = [], model + 1
+            yield _frame(atoms, f"{name}: model {model}")
+            atoms, model = [], model + 1
         elif text.startswith(("ATOM  ", "HETATM")) and text[16] in " A1":
             try:
-                lines.append(_line(text, f"{name}: line {number}"))
+                atoms.append(_line(text, f"{name}: line {number}"))
             except InputError as mistake:
                 yield mistake
                 return
-    if lines or model == 1:
-        yield (
-            _frame(lines, name if model == 1 else f"{name}: model {model}")
-            if lines
-            else InputError(f"{name}: no ATOM line in it")
-        )
+    if atoms or model == 1:
+        yield _frame(atoms, name if model == 1 else f"{name}: model {model}")
 
 
 def _line(text: str, where: str) -> Line:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import warnings
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from dataclasses import asdict, dataclass, replace
 from itertools import islice
 from pathlib import Path
@@ -63,13 +64,14 @@ def _gather(source: Source | Arrays, reading: Reading, scale: Mapping[str, float
     limit = source.limit if isinstance(source, Source) else None
     frames: list[Frame] = []
     bad = 0
-    for found in islice(frames_of(source, reading), limit):
-        try:
-            frames.append(_checked(found, reading, scale))
-        except InputError:
-            if reading.on_error == "stop":
-                raise
-            bad += 1
+    with closing(frames_of(source, reading)) as every:
+        for found in islice(every, limit):
+            try:
+                frames.append(_checked(found, reading, scale))
+            except InputError:
+                if reading.on_error == "stop":
+                    raise
+                bad += 1
     if not frames:
         raise InputError(f"{source.path}: no structure in it{f' can be read ({bad} cannot)' if bad else ''}")
     columns = _finished(_columns(frames), source)
@@ -127,16 +129,20 @@ def _columns(frames: Sequence[Frame]) -> dict[str, np.ndarray]:
 
 
 def _column(values: list[Any], frames: Sequence[Frame]) -> np.ndarray:
+    """Plain values as every field has them; arrays as objects of one type, missing ones of NaN."""
     arrays = [(v, f) for v, f in zip(values, frames, strict=True) if isinstance(v, np.ndarray)]
     if not arrays:
         return as_column(values)
+    if not all(np.issubdtype(v.dtype, np.number) or v.dtype == bool for v, _ in arrays):
+        return as_column([v.tolist() if isinstance(v, np.ndarray) else v for v in values])
     each = all(len(v) == len(f.structure) for v, f in arrays)
+    whole = len(arrays) == len(values) and all(not np.issubdtype(v.dtype, np.floating) for v, _ in arrays)
     shape = arrays[0][0].shape
-    lacking = np.nan if np.issubdtype(arrays[0][0].dtype, np.number) else None
     column = np.empty(len(values), dtype=object)
     for place, (value, frame) in enumerate(zip(values, frames, strict=True)):
-        absent = (len(frame.structure), *shape[1:]) if each else shape
-        column[place] = np.full(absent, lacking) if value is None else value
+        absent = np.full((len(frame.structure), *shape[1:]) if each else shape, np.nan)
+        given = value if isinstance(value, np.ndarray) else absent
+        column[place] = given.astype(np.int64 if whole else np.float64)
     return column
 
 
@@ -168,9 +174,7 @@ def _save(dataset: Dataset, folder: Path) -> None:
 def _put(column: np.ndarray, key: str, arrays: dict[str, np.ndarray]) -> Any:
     """A column's place in the archive where it is made of arrays of numbers, else its values."""
     if column.dtype != object or not isinstance(column[0], np.ndarray):
-        return {"values": column.tolist(), "kind": column.dtype.kind}
-    if not all(np.issubdtype(v.dtype, np.number) or v.dtype == bool for v in column):
-        return {"values": [v.tolist() for v in column], "kind": "A"}
+        return {"values": column.tolist()}
     shape = column[0].shape[1:]
     arrays[key] = np.concatenate([v.reshape(-1, *shape) for v in column])
     arrays[f"{key}_lengths"] = np.array([len(v) for v in column], dtype=np.int64)
@@ -191,8 +195,6 @@ def _open(folder: Path) -> Dataset:
 
 def _taken(said: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> np.ndarray:
     if "stored" not in said:
-        if said["kind"] == "A":
-            return _objects([np.array(v) for v in said["values"]])
         return as_column(said["values"])
     key = said["stored"]
     return _objects(np.split(arrays[key], arrays[f"{key}_lengths"].cumsum()[:-1]))

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
+from collections.abc import Generator
+from contextlib import closing
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
@@ -40,8 +41,11 @@ UNSAFE = frozenset({".traj", ".db", ".pckl", ".pkl", ".pickle", ".bundle"})
 USUAL = ("smiles", "canonical_smiles", "smile", "mol", "structure")
 ROWS = Format(usual=USUAL, endings=TABLES, record="line", what=WHAT, whole=True)
 
+Frames = Generator[Frame | InputError, None, None]
+"""Structures, and the mistakes of those that cannot be read. Closing it closes the file."""
 
-def frames_of(source: Source | Arrays, reading: Reading) -> Iterator[Frame | InputError]:
+
+def frames_of(source: Source | Arrays, reading: Reading) -> Frames:
     """Every structure of a source; one that cannot be read is given as its mistake."""
     if isinstance(source, Arrays):
         yield from _in_memory(source, reading)
@@ -71,39 +75,40 @@ def _files(source: Source) -> list[File]:
     return find_files(source.path, ENDINGS, WHAT)
 
 
-def _of_file(file: File, source: Source, reading: Reading) -> Iterator[Frame | InputError]:
+def _of_file(file: File, source: Source, reading: Reading) -> Frames:
     suffix = file.suffix
     if suffix in TABLES:
         yield from _of_table(source.model_copy(update={"path": file.name}), reading)
         return
     with file.open() as raw:
-        if suffix in XYZ:
-            yield from read_extxyz(raw, file.name)
-        elif suffix in SDF:
+        if suffix in SDF:
             yield from read_sdf(raw, file.name, reading.hydrogens, reading.conformers, reading.seed)
+            return
+        text = io.TextIOWrapper(raw, encoding="utf-8-sig")
+        if suffix in XYZ:
+            yield from read_extxyz(text, file.name)
         elif suffix in PDB:
-            yield from read_pdb(raw, file.name)
+            yield from read_pdb(text, file.name)
         elif suffix in SMILES:
-            yield from _of_lines(io.TextIOWrapper(raw, encoding="utf-8-sig"), file.name, reading)
+            yield from _of_lines(text, file.name, reading)
         elif suffix == ".json":
-            yield from read_jarvis(raw, file.name)
+            yield from read_jarvis(text, file.name)
         else:
-            yield from read_by_ase(raw, file.name, BY_ASE[suffix])
+            yield from read_by_ase(text, file.name, BY_ASE[suffix])
 
 
-def _with_file_columns(
-    file: File, source: Source, frames: Iterator[Frame | InputError]
-) -> Iterator[Frame | InputError]:
+def _with_file_columns(file: File, source: Source, frames: Frames) -> Frames:
     """Frames with the columns that every file of a folder gives, where they are asked for."""
     asked = {source.group, source.split, *([source.label] if isinstance(source.label, str) else source.label or ())}
     given = {n: v for n, v in from_file(file).items() if n in asked} if file.root else {}
-    for frame in frames:
-        if isinstance(frame, Frame):
-            frame.columns = given | frame.columns
-        yield frame
+    with closing(frames):
+        for frame in frames:
+            if isinstance(frame, Frame):
+                frame.columns = given | frame.columns
+            yield frame
 
 
-def _of_lines(lines: io.TextIOBase, name: str, reading: Reading) -> Iterator[Frame | InputError]:
+def _of_lines(lines: io.TextIOBase, name: str, reading: Reading) -> Frames:
     """A SMILES a line, whatever follows it being its name; a first line that says `smiles` is passed over."""
     for number, line in enumerate(lines, 1):
         words = line.split(None, 1)
@@ -113,7 +118,7 @@ def _of_lines(lines: io.TextIOBase, name: str, reading: Reading) -> Iterator[Fra
         yield _molecule(words[0], f"{name}: line {number}", columns, reading)
 
 
-def _of_table(source: Source, reading: Reading) -> Iterator[Frame | InputError]:
+def _of_table(source: Source, reading: Reading) -> Frames:
     """A molecule a row; every other column is kept."""
     for piece in open_source(source, ROWS).pieces():
         column = _smiles_column(piece, source)
@@ -141,12 +146,12 @@ def _molecule(text: str, where: str, columns: dict[str, Any], reading: Reading) 
     return frame
 
 
-def _built_in(source: Source, reading: Reading) -> Iterator[Frame | InputError]:
+def _built_in(source: Source, reading: Reading) -> Frames:
     for number, (value, columns) in enumerate(built_in(source.path), 1):
         yield _of_value(value, f"{source.path}: structure {number}", columns, reading)
 
 
-def _in_memory(arrays: Arrays, reading: Reading) -> Iterator[Frame | InputError]:
+def _in_memory(arrays: Arrays, reading: Reading) -> Frames:
     for name, column in arrays.columns.items():
         if len(column) != len(arrays.values):
             raise InputError(f"{arrays.path}: {len(arrays.values)} examples but {len(column)} values of '{name}'")

@@ -12,8 +12,8 @@ LEAST = 8
 """Fewer structures show nothing."""
 FAR, AT_LEAST = 50.0, 5.0
 """An outlier is so many robust deviations, and so many eV an atom, off what its elements explain."""
-ROUNDS = 3
-"""Fits, each without the outliers of the one before."""
+ROUNDS = 20
+"""Of least squares weighted by one over the error, which end in least absolute errors."""
 
 
 def energy_warning(store: AtomStore, columns: Mapping[str, np.ndarray]) -> str:
@@ -38,13 +38,12 @@ def outliers(store: AtomStore, energies: np.ndarray) -> np.ndarray:
     counts = composition(store)[known]
     counts = counts[:, counts.any(0)] / store.lengths[known, None]
     values = energies[known] / store.lengths[known]
-    good = np.ones(len(known), dtype=bool)
-    off = np.zeros(len(known))
+    off = np.ones(len(known))
     for _ in range(ROUNDS):
-        off = np.abs(values - counts @ np.linalg.lstsq(counts[good], values[good], rcond=None)[0])
-        spread = 1.4826 * np.median(off)
-        good = off <= max(FAR * spread, AT_LEAST)
-    return np.asarray(known[~good])
+        weight = 1 / np.sqrt(np.maximum(off, 1e-3))[:, None]
+        fitted = np.linalg.lstsq(counts * weight, values * weight[:, 0], rcond=None)[0]
+        off = np.abs(values - counts @ fitted)
+    return np.asarray(known[off > max(FAR * 1.4826 * float(np.median(off)), AT_LEAST)])
 
 
 def composition(store: AtomStore) -> np.ndarray:

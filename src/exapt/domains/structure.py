@@ -148,7 +148,7 @@ def check(structure: Structure, where: str, longest: int, closest: float) -> Non
     if bad.any() or not np.isfinite(structure.cell).all():
         what = f"atom {int(bad.argmax()) + 1}" if bad.any() else "the cell"
         raise InputError(f"{where}: a coordinate of {what} is not a finite number; valid: numbers in Å")
-    for places in structure.positions:
+    for places in structure.positions if closest else ():
         _refuse_overlap(structure, places, where, closest)
 
 
