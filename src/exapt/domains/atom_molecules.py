@@ -7,6 +7,7 @@ is written, for it is embedded in its canonical form.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import IO, Any
 
 import numpy as np
@@ -17,8 +18,18 @@ from exapt.errors import InputError
 
 GAP = 4.0
 """Å between the atoms nearest to each other of parts that no bond joins."""
-TRIES = 20
-"""Embeddings tried before a molecule is given up, first from distances, then from random places."""
+TRIES = 10
+"""Embeddings tried from distances, and as many from random places, before a molecule is given up."""
+
+
+@dataclass(frozen=True)
+class Embedding:
+    """How molecules get their places; see `AtomsSpec`."""
+
+    hydrogens: bool
+    conformers: int
+    seed: int
+    embed_length: int
 
 
 def rdkit() -> Any:
@@ -31,7 +42,7 @@ def rdkit() -> Any:
     return Chem
 
 
-def from_smiles(text: str, where: str, hydrogens: bool, conformers: int, seed: int) -> Frame:
+def from_smiles(text: str, where: str, how: Embedding) -> Frame:
     """A molecule in so many conformers; raises `InputError` for a SMILES that is none, or that cannot be embedded."""
     chem = rdkit()
     from rdkit import rdBase
@@ -45,12 +56,17 @@ def from_smiles(text: str, where: str, hydrogens: bool, conformers: int, seed: i
         smiles = chem.MolToSmiles(molecule)
         again = chem.MolFromSmiles(smiles)
         full = chem.AddHs(again if again is not None else molecule)
-        places = embed(full, conformers, seed)
+        if full.GetNumAtoms() > how.embed_length:
+            raise InputError(
+                f"{where}: a molecule of {full.GetNumAtoms()} atoms; conformers are embedded up to domain.embed_length "
+                f"= {how.embed_length}, for it takes minutes; raise that, or set on_error=skip"
+            )
+        places = embed(full, how.conformers, how.seed)
     if places is None:
         raise InputError(
             f"{where}: no conformer of '{text[:60]}' was found (ETKDG); leave it out, or set on_error=skip"
         )
-    return Frame(structure_of(full, places, hydrogens), where, {}, smiles)
+    return Frame(structure_of(full, places, how.hydrogens), where, {}, smiles)
 
 
 def embed(molecule: Any, conformers: int, seed: int) -> np.ndarray | None:
@@ -97,7 +113,7 @@ def structure_of(molecule: Any, places: np.ndarray, hydrogens: bool) -> Structur
     return Structure(numbers[shown], places[:, shown], charge=charge, unpaired=unpaired)
 
 
-def read_sdf(raw: IO[bytes], name: str, hydrogens: bool, conformers: int, seed: int) -> Iterator[Frame | InputError]:
+def read_sdf(raw: IO[bytes], name: str, how: Embedding) -> Iterator[Frame | InputError]:
     """Every molecule of an SDF with its properties; a flat drawing is embedded. A bad one is given as its mistake."""
     chem = rdkit()
     from rdkit import rdBase
@@ -106,21 +122,21 @@ def read_sdf(raw: IO[bytes], name: str, hydrogens: bool, conformers: int, seed: 
         for number, molecule in enumerate(chem.ForwardSDMolSupplier(raw, removeHs=False), 1):
             where = f"{name}: molecule {number}"
             try:
-                yield _sdf_frame(chem, molecule, where, hydrogens, conformers, seed)
+                yield _sdf_frame(chem, molecule, where, how)
             except InputError as mistake:
                 yield mistake
 
 
-def _sdf_frame(chem: Any, molecule: Any, where: str, hydrogens: bool, conformers: int, seed: int) -> Frame:
+def _sdf_frame(chem: Any, molecule: Any, where: str, how: Embedding) -> Frame:
     if molecule is None or not molecule.GetNumAtoms():
         raise InputError(f"{where}: RDKit cannot read it; correct it, or set on_error=skip")
     smiles = chem.MolToSmiles(chem.RemoveHs(molecule))
     columns = molecule.GetPropsAsDict()
     if not molecule.GetNumConformers() or not molecule.GetConformer().Is3D():
-        frame = from_smiles(smiles, where, hydrogens, conformers, seed)
+        frame = from_smiles(smiles, where, how)
         frame.columns = columns
         return frame
-    if hydrogens and not any(a.GetAtomicNum() == 1 for a in molecule.GetAtoms()):
+    if how.hydrogens and not any(a.GetAtomicNum() == 1 for a in molecule.GetAtoms()):
         molecule = chem.AddHs(molecule, addCoords=True)
     places = molecule.GetConformer().GetPositions()[None]
-    return Frame(structure_of(molecule, places, hydrogens), where, columns, smiles)
+    return Frame(structure_of(molecule, places, how.hydrogens), where, columns, smiles)

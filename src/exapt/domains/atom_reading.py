@@ -14,6 +14,7 @@ from typing import Any, Literal
 import numpy as np
 
 from exapt.domains.atom_frames import Frame
+from exapt.domains.atom_molecules import Embedding
 from exapt.domains.atom_sources import contents_of, frames_of
 from exapt.domains.atom_units import factor, factors
 from exapt.domains.atom_warnings import energy_warning
@@ -40,10 +41,16 @@ class Reading:
     hydrogens: bool
     conformers: int
     seed: int
+    embed_length: int
     units: Mapping[str, str]
     closest: float
     length: int
     on_error: Literal["stop", "skip"]
+
+    @property
+    def embedding(self) -> Embedding:
+        """How molecules get their places."""
+        return Embedding(self.hydrogens, self.conformers, self.seed, self.embed_length)
 
 
 def read_atoms(source: Source | Arrays, reading: Reading, cache: Path | None = None) -> Dataset:

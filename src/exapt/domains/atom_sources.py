@@ -82,7 +82,7 @@ def _of_file(file: File, source: Source, reading: Reading) -> Frames:
         return
     with file.open() as raw:
         if suffix in SDF:
-            yield from read_sdf(raw, file.name, reading.hydrogens, reading.conformers, reading.seed)
+            yield from read_sdf(raw, file.name, reading.embedding)
             return
         text = io.TextIOWrapper(raw, encoding="utf-8-sig")
         if suffix in XYZ:
@@ -139,7 +139,7 @@ def _smiles_column(piece: Piece, source: Source) -> str:
 
 def _molecule(text: str, where: str, columns: dict[str, Any], reading: Reading) -> Frame | InputError:
     try:
-        frame = from_smiles(text, where, reading.hydrogens, reading.conformers, reading.seed)
+        frame = from_smiles(text, where, reading.embedding)
     except InputError as mistake:
         return mistake
     frame.columns = columns

@@ -45,6 +45,8 @@ class AtomsSpec(Spec):
     """SMILES: how many conformers are embedded (ETKDG) for each molecule; training draws among them."""
     seed: int = Field(default=0, ge=0)
     """SMILES: the seed of the conformers."""
+    embed_length: PositiveInt = 300
+    """SMILES: the largest molecule, hydrogens included, that conformers are embedded for: beyond, it takes minutes."""
     noise: float = Field(default=0.05, ge=0)
     """Å by which views shake each coordinate (standard deviation)."""
     units: dict[str, str] = {}
