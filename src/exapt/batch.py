@@ -158,6 +158,38 @@ class Features:
         raise ValueError(f"pooling '{how}'; valid: mean, max, sum, first, last, bins")
 
 
+def joinable(batches: Sequence[Batch]) -> bool:
+    """Whether `joined` can put batches end to end: the same parts in all of them, of like shapes."""
+
+    def form(batch: Batch) -> Any:
+        edges = None if batch.edges is None else batch.edges.T
+        inner = [getattr(batch, part.name) for part in fields(batch) if part.name not in ("edges", "linked")]
+        return [batch.linked, *(_form(part) for part in (edges, *inner))]
+
+    return all(form(batch) == form(batches[0]) for batch in batches)
+
+
+def joined(batches: Sequence[Batch]) -> Batch:
+    """The examples of several batches in one, end to end; raises `ValueError` where they are not alike.
+
+    Each one's edges stay its own. Inputs of a linked batch that no example owns come after all that are owned.
+    """
+    if not batches or not joinable(batches):
+        raise ValueError("only batches of the same parts and shapes can be joined")
+    first, place = batches[0], _places(batches)
+    inner = [part.name for part in fields(first) if part.name not in ("offsets", "edges", "linked")]
+    found: dict[str, Any] = {name: _end_to_end([getattr(batch, name) for batch in batches]) for name in inner}
+    found["offsets"] = offsets_of(torch.cat([batch.lengths for batch in batches]))
+    if first.linked:
+        order = torch.cat(place).argsort()
+        found["inputs"] = found["inputs"][order]
+        found["positions"] = None if found["positions"] is None else found["positions"][order]
+    if first.edges is not None:
+        edges = [batch.edges for batch in batches if batch.edges is not None]
+        found["edges"] = torch.cat([at[ends] for at, ends in zip(place, edges, strict=True)], 1)
+    return replace(first, **found)
+
+
 def pack(rows: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
     """Concatenate examples (n_b, …) into (N, …) and offsets (B + 1,)."""
     lengths = torch.tensor([len(row) for row in rows], dtype=torch.long)
@@ -235,6 +267,30 @@ def pad(values: Tensor, offsets: Tensor) -> tuple[Tensor, Tensor]:
 def unpad(padded: Tensor, real: Tensor) -> Tensor:
     """Padded (B, L, …) back to packed (N, …)."""
     return padded[real]
+
+
+def _form(part: Any) -> Any:
+    """What must be alike in parts that are put end to end."""
+    if isinstance(part, Mapping):
+        return {name: _form(value) for name, value in part.items()}
+    return None if part is None else (part.shape[1:], part.dtype, part.device)
+
+
+def _end_to_end(parts: Sequence[Any]) -> Any:
+    if isinstance(parts[0], Mapping):
+        return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
+    return None if parts[0] is None else torch.cat(list(parts))
+
+
+def _places(batches: Sequence[Batch]) -> list[Tensor]:
+    """Where each batch's elements stand among those of all: owned ones in order, then what no example owns."""
+    own = [int(batch.offsets[-1]) for batch in batches]
+    spare = [len(batch.inputs) - n if batch.linked else 0 for batch, n in zip(batches, own, strict=True)]
+    places, start, after = [], 0, sum(own)
+    for n, more in zip(own, spare, strict=True):
+        places.append(torch.cat([torch.arange(start, start + n), torch.arange(after, after + more)]))
+        start, after = start + n, after + more
+    return [place.to(batches[0].inputs.device) for place in places]
 
 
 def _ends(values: Tensor, offsets: Tensor, which: str) -> Tensor:

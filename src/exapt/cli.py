@@ -108,12 +108,13 @@ def pretrain(
     out: Out = None,
     set_: Set = None,
     fresh: Annotated[bool, typer.Option(help="Start anew.")] = False,
+    begin: Annotated[Path | None, typer.Option(help="A checkpoint whose weights and domain it goes on from.")] = None,
     as_json: Json = False,
 ) -> None:
     """Pre-train only, as a study describes it (keys domain, corpus, backbone, objective, pretrain)."""
     from exapt import verbs
 
-    done = verbs.pretrain(study, out=out, set=set_ or (), fresh=fresh, progress=not as_json)
+    done = verbs.pretrain(study, out=out, set=set_ or (), fresh=fresh, begin=begin, progress=not as_json)
     _print(done.summary(), as_json, done.sentence())
 
 
@@ -359,7 +360,8 @@ def _study(result: Any, as_json: bool, require: str | None) -> None:
         "report": str(page),
         "fits_computed": result.computed,
     }
-    _print(plain, as_json, f"{result.sentence}\n{page}")
+    pairs = [pair.sentence for pair in result.conclusion.pairs]
+    _print(plain | {"pairs": pairs}, as_json, "\n".join([result.sentence, *pairs, str(page)]))
     if require and not verbs.meets(result.conclusion, require):
         raise typer.Exit(BAR_NOT_MET)
 

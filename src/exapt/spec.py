@@ -64,12 +64,16 @@ def _spoken(path: Sequence[int | str], data: Any, kind: str) -> list[str]:
     """The parts of an error's path that the user wrote; pydantic also names the members of unions it tried."""
     words = []
     for part in path:
-        here = part in data if isinstance(data, Mapping) else isinstance(data, list | tuple) and isinstance(part, int)
+        here = part in data if isinstance(data, Mapping) else isinstance(data, list | tuple) and _within(part, data)
         if here:
             data = data[part]
         if here or (kind == "missing" and part is path[-1]):
             words.append(str(part))
     return words
+
+
+def _within(part: int | str, data: Sequence[Any]) -> bool:
+    return isinstance(part, int) and part < len(data)
 
 
 def _no_kind(owner: type[BaseModel], path: list[str], found: Any) -> str:
@@ -82,7 +86,7 @@ def _no_kind(owner: type[BaseModel], path: list[str], found: Any) -> str:
 
 def _owner(model: type[BaseModel], path: list[str]) -> type[BaseModel]:
     """The spec class that owns the last part of a path; union tags in the path select the member."""
-    for part in path:
+    for place, part in enumerate(path):
         field = model.model_fields.get(part)
         found = members(field.annotation) if field else []
         tagged = [m for m in found if _kind(m) == part]
@@ -91,7 +95,7 @@ def _owner(model: type[BaseModel], path: list[str]) -> type[BaseModel]:
         if len(found) == 1:
             model = found[0]
         elif found:
-            rest = path[path.index(part) + 1 :]
+            rest = path[place + 1 :]
             chosen = [m for m in found if rest and _kind(m) == rest[0]]
             model = (chosen or tagged or [model])[0]
     return model

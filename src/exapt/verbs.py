@@ -79,9 +79,12 @@ class Finished:
         return {"checkpoint": str(self.folder)} | self.record
 
     def sentence(self) -> str:
-        loss = self.record.get("best", {}).get("loss")
+        from exapt.training.alarms import alarms_of
+
+        loss = (self.record.get("best") or {}).get("loss")
         found = f", held-out loss {loss:.4f}" if loss is not None else ""
-        return f"pre-trained {self.record.get('steps', '?')} steps{found}\n{self.folder}"
+        alarms = "".join(f"\n{alarm}" for alarm in alarms_of(self.record))
+        return f"pre-trained {self.record.get('steps', '?')} steps{found}{alarms}\n{self.folder}"
 
 
 def pretrain(
@@ -90,9 +93,13 @@ def pretrain(
     out: Path | str | None = None,
     set: Sequence[str] = (),
     fresh: bool = False,
+    begin: Path | str | None = None,
     progress: bool = False,
 ) -> Finished:
-    """Pre-train as a study or a YAML file with the same keys says (domain, corpus, backbone, objective, pretrain)."""
+    """Pre-train as a study or a YAML file with the same keys says (domain, corpus, backbone, objective, pretrain).
+
+    `begin` is a checkpoint of the same domain and network whose weights it goes on from.
+    """
     from exapt.studies.pretraining import PretrainSpec
     from exapt.training.pretrain import pretrain as run_pretraining
 
@@ -108,6 +115,7 @@ def pretrain(
         folder,
         resume=not fresh,
         progress=progress,
+        begin=Path(begin) if begin else None,
     )
     return Finished(folder, done.record)
 
@@ -371,6 +379,8 @@ def _spec_of(
         "labelled": source.plain(),
         "task": {"kind": task},
     }
+    if task == "detect":  # a detection head has no probe to start from, or to be compared with
+        data |= {"adapt": {"probe_first": False}, "arms": ["pretrained", "scratch"]}
     if group is not None:
         data["split"] = {"by": "group"}
     data |= {"budgets": budgets, "seeds": seeds}

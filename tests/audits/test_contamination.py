@@ -14,6 +14,7 @@ from exapt.audits.contamination import clusters_of
 from exapt.audits.overlap.fields import compare
 from exapt.domains import from_arrays
 from exapt.domains.dna import DnaSpec
+from exapt.domains.graph import GraphSpec
 from exapt.domains.image import ImageSpec
 from exapt.domains.protein import ProteinSpec
 from exapt.domains.text import TextSpec
@@ -178,3 +179,21 @@ def test_the_examples_of_its_page_run(capsys):
     assert space["found"].score.tolist() == [1.0, 0.0]
     assert space["gain"].interval[0] < 0.03 < space["gain"].interval[1]
     assert "⟦it was the worst of times" in capsys.readouterr().out
+
+
+def test_graphs_are_compared_up_to_the_numbering_of_their_nodes() -> None:
+    rng = np.random.default_rng(0)
+    graphs = [
+        SimpleNamespace(x=rng.integers(0, 2, (7, 2)), edge_index=rng.integers(0, 7, (2, 9)), num_nodes=7)
+        for _ in range(4)
+    ]
+    order = rng.permutation(7)
+    twin = SimpleNamespace(x=graphs[2].x[order], edge_index=np.argsort(order)[graphs[2].edge_index], num_nodes=7)
+    domain = GraphSpec(level="graph").build(from_arrays(graphs))
+    found = compare(domain, domain.read(from_arrays(graphs)), domain.read(from_arrays([graphs[0], twin])), _settings())
+    assert found.twin.tolist() == [0, 2]
+    other = domain.read(from_arrays([graphs[0]]))
+    assert compare(domain, other, domain.read(from_arrays([twin])), _settings()).twin.tolist() == [-1]
+    nodes = GraphSpec().build(from_arrays(graphs[:1]))
+    with pytest.raises(InputError, match=r"the nodes of one graph always stand in the corpus"):
+        compare(nodes, other, other, _settings())

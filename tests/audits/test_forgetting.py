@@ -13,6 +13,7 @@ from exapt.audits.forgetting import ForgettingAudit, Outcome, with_remedy
 from exapt.audits.forgetting_planted import Digits, Perceptron, Reading, judged, learn, permuted, source_of
 from exapt.errors import InputError
 from exapt.evidence.forgetting import retention
+from exapt.objectives import MaskedSpec
 
 
 def outcomes(losses):
@@ -45,8 +46,19 @@ def test_a_remedy_is_the_studys_own_or_the_default():
         with_remedy(FinetuneSpec(lora={}), "l2sp")
 
 
+def test_ewc_is_left_out_by_default_where_an_objective_predicts_nothing():
+    blind, seeing = SimpleNamespace(guesses=False), SimpleNamespace(guesses=True)
+    assert ForgettingAudit().open_to(blind) == ["plain", "l2sp", "replay"]
+    assert ForgettingAudit().open_to(seeing) == ["plain", "l2sp", "ewc", "replay"]
+    assert ForgettingAudit(remedies=["plain", "ewc"]).open_to(blind) == ["plain", "ewc"], "what was asked for is tried"
+    losses = {"plain": [Outcome(1.0, None, 0.5)] * 2}
+    assert "ewc was not tried." in ForgettingAudit().conclude(losses, 1.0, "accuracy", 10).caveats
+
+
 def test_a_corpus_of_which_nothing_was_held_out_is_refused():
-    subject = SimpleNamespace(corpus=lambda: None, start=SimpleNamespace(record={}, domain=None))
+    subject = SimpleNamespace(
+        corpus=lambda: None, start=SimpleNamespace(record={}, domain=None, objective_spec=MaskedSpec())
+    )
     with pytest.raises(InputError, match="nothing of the corpus was held out"):
         ForgettingAudit().run(subject)
 

@@ -7,11 +7,13 @@ import json
 from collections.abc import Sequence
 
 import pytest
+import torch
 
 from exapt.audits import InvarianceAudit, Subject
-from exapt.audits.blindness import embedded
+from exapt.audits.blindness import embedded, plain_inputs
 from exapt.audits.invariance import match
 from exapt.audits.planted_colours import coloured
+from exapt.batch import Batch
 from exapt.errors import InputError
 from exapt.evidence.invariance import probe
 
@@ -70,3 +72,13 @@ def test_mistakes(subject: Subject, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(type(subject.domain), "transformations", none)
     with pytest.raises(InputError, match="ImageDomain names no transformations to try"):
         InvarianceAudit().run(subject)
+
+
+def test_the_inputs_of_nodes_are_their_features_and_their_neighbours() -> None:
+    inputs = torch.tensor([[1.0], [3.0], [5.0], [9.0]])
+    edges = torch.tensor([[1, 2, 0, 3], [0, 0, 1, 1]])
+    linked = Batch(inputs, torch.tensor([0, 1, 2]), edges=edges, linked=True)
+    assert plain_inputs(linked).tolist() == [[1, 4, 2], [3, 5, 2]]
+    graphs = Batch(inputs, torch.tensor([0, 3, 4]), edges=edges[:, :3])
+    assert plain_inputs(graphs)[1].tolist() == [9, 0, 0]
+    torch.testing.assert_close(plain_inputs(graphs)[0], torch.tensor([3, 5 / 3, 1]))

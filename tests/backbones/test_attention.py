@@ -180,3 +180,17 @@ def test_turning_back() -> None:
     values = torch.randn(3, 8, generator=torch.Generator().manual_seed(0))
     cos, sin = turns(torch.tensor([[0], [3], [9]]), 8, 100.0)
     torch.testing.assert_close(rotate(rotate(values, cos, sin), cos, -sin), values)
+
+
+@pytest.mark.parametrize("axes", [1, 2])
+def test_tables_of_shared_places_are_those_of_each(axes: int) -> None:
+    """A batch of pictures has few cells; their sines are worked out once and looked up."""
+    places = torch.randint(0, 6, (64 * 24, axes), generator=torch.Generator().manual_seed(0))
+    layout = lay_out(torch.arange(65) * 24, torch.device("cpu"), "plain")
+    found = view(layout, Rule(100.0), places, 16, torch.float32)
+    few = [
+        view(lay_out(torch.tensor([0, 24]), torch.device("cpu"), "plain"), Rule(100.0), some, 16, torch.float32)
+        for some in places.split(24)
+    ]
+    assert torch.equal(found.cos, torch.cat([one.cos for one in few], 1))
+    assert torch.equal(found.sin, torch.cat([one.sin for one in few], 1))

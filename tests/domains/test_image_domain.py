@@ -220,6 +220,72 @@ def test_modes_of_picture_files(tmp_path: Path) -> None:
     np.testing.assert_array_equal(picture[:, :, 0], deep.astype(np.float32))
 
 
+def read_one(path: Path, **keys: object) -> np.ndarray:
+    source = Source(path=str(path))
+    return ImageSpec.parse({"patch": 1} | keys).build(source).read(source)[0].inputs
+
+
+def test_deep_pictures_keep_their_depth(tmp_path: Path) -> None:
+    deep = np.arange(96, dtype=np.uint16).reshape(8, 12) * 600
+    Image.fromarray(deep).save(tmp_path / "a.png")
+    for channels in (None, 1, 3):
+        found = read_one(tmp_path, channels=channels)
+        assert found.shape == (8, 12, channels or 1) and found.dtype == np.float32
+        assert all(np.array_equal(found[:, :, c], deep) for c in range(channels or 1))
+    with pytest.raises(InputError, match=r"a.png: a grey picture of uint16 pixels has no opacity; valid.*: 1, 3"):
+        read_one(tmp_path, channels=4)
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "LA", "P", "P bytes"])
+def test_what_can_be_seen_through_lies_on_white(tmp_path: Path, mode: str) -> None:
+    """Left half opaque grey 40, right half fully transparent with 200 underneath."""
+    grey = np.repeat(np.repeat([[40, 200]], 8, 0), 4, 1).astype(np.uint8)
+    picture = Image.fromarray(grey)
+    if mode.startswith("P"):
+        index = 200 if mode == "P" else bytes([255] * 200 + [0])
+        picture.convert("P").save(tmp_path / "a.png", transparency=index)
+    else:
+        opacity = Image.fromarray(np.where(grey == 40, 255, 0).astype(np.uint8))
+        whole = picture.convert("RGB").convert(mode)
+        whole.putalpha(opacity)
+        whole.save(tmp_path / "a.png")
+    for channels in (1, 3):
+        found = read_one(tmp_path, channels=channels)
+        assert (found[:, :4] == 40).all() and (found[:, 4:] == 255).all()
+    kept = read_one(tmp_path, channels=4)
+    assert (kept[:, :4] == [40, 40, 40, 255]).all() and (kept[:, 4:, 3] == 0).all()
+
+
+def test_pictures_stand_as_their_camera_says(tmp_path: Path) -> None:
+    quarter = Image.Exif()
+    quarter[0x112] = 6  # orientation: to be turned a quarter clockwise
+    Image.fromarray(PICTURES[0]).save(tmp_path / "a.png", exif=quarter)
+    np.testing.assert_array_equal(read_one(tmp_path), np.rot90(PICTURES[0], -1))
+
+
+@pytest.mark.parametrize("ending", ["gif", "tif"])
+def test_of_several_frames_the_first_is_read(tmp_path: Path, ending: str) -> None:
+    frames = [Image.new("RGB", (8, 8), colour) for colour in ("red", "blue", "lime")]
+    frames[0].save(tmp_path / f"a.{ending}", save_all=True, append_images=frames[1:])
+    assert (read_one(tmp_path, channels=3) == [255, 0, 0]).all()
+
+
+def test_four_inks_become_colours(tmp_path: Path) -> None:
+    Image.new("CMYK", (8, 8), (0, 255, 255, 0)).save(tmp_path / "a.jpg", quality=100)
+    found = read_one(tmp_path).reshape(-1, 3).astype(int)
+    assert (abs(found - [255, 0, 0]) <= 3).all()
+
+
+def cut_jpeg(folder: Path) -> None:
+    Image.fromarray(RNG.integers(0, 256, (8, 12, 3), dtype=np.uint8)).save(folder / "a.jpg")
+    path = folder / "a.jpg"
+    path.write_bytes(path.read_bytes()[:-120])
+
+
+def not_a_picture(folder: Path) -> None:
+    (folder / "a.png").write_text("hello")
+
+
 def corrupt_folder(folder: Path) -> None:
     fill(folder)
     path = folder / "cat" / "05.png"
@@ -261,9 +327,11 @@ MISTAKES = [
     (corrupt_folder, "", {}, r"cat/05.png: a damaged picture, or not one \("),
     (odd_size, "", {}, r"cat/05.png: its size is 4 × 12, the domain's 8 × 12; set domain.size|the first one's 8 × 12"),
     (odd_channels, "", {}, r"\d\d.png: it has 1 channels, .* 3; for picture files set domain.channels to 1 or 3"),
+    (cut_jpeg, "", {}, r"a.jpg: a damaged picture, or not one \("),
+    (not_a_picture, "", {}, r"a.png: not a picture in a format that Pillow reads; take it out or save it anew$"),
     (pickled, "a.npz", {}, r"a.npz: not a readable array file .* arrays of Python objects are refused"),
     (cut, "a.npz", {}, r"a.npz: a damaged compressed file"),
-    (bad_row, "a.parquet", {}, r"a.parquet: row 2: a damaged picture"),
+    (bad_row, "a.parquet", {}, r"a.parquet: row 2: not a picture in a format"),
     (no_row, "a.parquet", {}, r"a.parquet: row 2: no picture in this row"),
     (save(x=PICTURES), "a.npz", {"label": "y"}, r"a.npz: no column 'y'; .*valid: x"),
     (save(q=PICTURES), "a.npz", {}, r"a.npz: no column named image or .* one of: q"),

@@ -110,9 +110,9 @@ def test_only_a_sample_is_learnt_from() -> None:
     assert domain.alphabet == "abcdefghij"
 
 
-def test_no_views_of_text() -> None:
-    with pytest.raises(InputError, match="no views"):
-        BPE.views(BPE.collate([]), torch.Generator())
+def test_no_texts_have_empty_views() -> None:
+    views = BPE.views(BPE.collate([]), torch.Generator(), 3)
+    assert [len(view) for view in views] == [0, 0, 0]
     assert BPE.augment(batch := BPE.collate([]), torch.Generator()) is batch
 
 

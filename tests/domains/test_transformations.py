@@ -94,13 +94,13 @@ def test_gains_are_what_was_drawn() -> None:
 
 
 def test_moves_by_known_amounts() -> None:
-    from exapt.domains.picture_views import _moved
+    from exapt.domains.warping import moved
 
-    batch = Batch(torch.arange(32.0).reshape(2, 1, 4, 4), torch.tensor([0, 1, 2]))
-    quarter = _moved(batch, torch.tensor([[0.0, -1, 0, 1, 0, 0]] * 2)).inputs
-    torch.testing.assert_close(quarter, torch.rot90(batch.inputs, -1, (2, 3)).flip((2, 3)), atol=1e-4, rtol=1e-4)
-    along = _moved(batch, torch.tensor([[1.0, 0, 0.5, 0, 1, 0]] * 2)).inputs  # half of 4 pixels over 2 units
-    torch.testing.assert_close(along[..., :3], batch.inputs[..., 1:], atol=1e-4, rtol=1e-4)
+    pictures = torch.arange(32.0).reshape(2, 1, 4, 4)
+    quarter = moved(pictures, torch.tensor([[[0.0, -1, 0], [1, 0, 0]]] * 2))
+    torch.testing.assert_close(quarter, torch.rot90(pictures, -1, (2, 3)).flip((2, 3)), atol=1e-4, rtol=1e-4)
+    along = moved(pictures, torch.tensor([[[1.0, 0, 0.5], [0, 1, 0]]] * 2))  # half of 4 pixels over 2 units
+    torch.testing.assert_close(along[..., :3], pictures[..., 1:], atol=1e-4, rtol=1e-4)
 
 
 def test_a_flip_is_all_or_nothing() -> None:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from exapt.errors import InputError
-from exapt.evidence.conclude import Conclusion, conclude
+from exapt.evidence.conclude import Conclusion, conclude, versus
 from exapt.evidence.curves import Curves, Failure
 from exapt.evidence.finding import Finding
 from exapt.evidence.verdict import Verdict
@@ -220,3 +220,36 @@ def test_null_studies_rarely_claim_help() -> None:
 @pytest.mark.slow
 def test_planted_gains_are_found() -> None:
     assert np.mean([c.verdict is Verdict.HELPS for c in _claims(0.03, 100)]) > 0.8
+
+
+def test_pairs_of_arms_are_compared_with_holm_over_them() -> None:
+    curves = _curves(0.02, sd=0.002, other=0.05, same=0.02, slow=-0.03)
+    pairs = [("other", "pretrained"), ("slow", "scratch"), ("same", "pretrained"), ("other", "slow")]
+    found = conclude(curves, pairs=pairs, unlike=[("other", "slow")]).pairs
+    assert [p.versus.overall.verdict for p in found] == ["HELPS", "HARMS", "EQUIVALENT", "HELPS"]
+    assert [p.versus.overall.mean for p in found] == pytest.approx([0.03, -0.03, 0.0, 0.08], abs=0.004)
+    direct = versus(curves, "other", "pretrained", 0.01)
+    assert found[0].versus == direct and direct.overall.t_greater <= found[0].p_holm <= 4 * direct.overall.t_greater
+    assert found[0].holds and not found[2].holds
+    assert found[0].sentence.startswith("The arm 'other' is better than the pre-trained arm: +")
+    assert "it holds after Holm's correction over 4 comparisons (p " in found[0].sentence
+    assert found[1].sentence.startswith("The arm 'slow' is worse than training from scratch: −")
+    assert "differ by no more than 1 point" in found[2].sentence
+    assert "not adapted alike" in found[3].sentence and "alike" not in found[0].sentence
+    plain = conclude(curves, pairs=pairs).plain()["pairs"]
+    assert [(p["arm"], p["against"]) for p in plain] == pairs
+    assert json.loads(json.dumps(plain)) == plain
+
+
+def test_a_pair_that_many_comparisons_leave_undecided_does_not_hold() -> None:
+    noisy = {f"a{i}": 0.012 for i in range(12)}
+    curves = _curves(0.0, sd=0.03, seeds=5, seed=3, **noisy)
+    alone = [p for name in noisy for p in conclude(curves, pairs=[(name, "scratch")]).pairs if p.holds]
+    together = [p for p in conclude(curves, pairs=[(name, "scratch") for name in noisy]).pairs if p.holds]
+    assert len(alone) > len(together)
+
+
+def test_no_pair_gives_none_and_an_unknown_arm_is_refused() -> None:
+    assert conclude(_curves()).pairs == ()
+    with pytest.raises(InputError, match="nowhere"):
+        conclude(_curves(), pairs=[("nowhere", "scratch")])

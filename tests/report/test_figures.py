@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exapt.reporting import figures
+from exapt.reporting import figures, runs
 from exapt.reporting.axes import Scale, decimals, limits, ticks
 from exapt.reporting.curves import learning_curves, looks
 from exapt.reporting.numbers import unit_of
@@ -25,7 +25,7 @@ def _drawn(data: dict[str, Any]) -> dict[str, str]:
     made = {
         "curves": learning_curves(data["curves"], arms),
         "differences": figures.differences(verdict["main"], verdict["difference"], unit_of(verdict)),
-        "loss": figures.pretraining(data["pretraining"]["curve"]) or "",
+        "loss": runs.loss(data["pretraining"]["curve"]) or "",
     }
     if verdict["labels_saved"]:
         made["labels"] = figures.labels_saved(verdict["labels_saved"])
@@ -96,11 +96,11 @@ def test_points_tell_their_numbers(make_report: MakeReport) -> None:
 
 
 def test_loss_is_drawn_only_where_there_is_one() -> None:
-    assert figures.pretraining([]) is None
-    assert figures.pretraining([{"step": 1, "seconds": 3.0}]) is None
-    assert "training loss" in str(figures.pretraining([{"step": 1, "loss": 3.0}]))
+    assert runs.loss([]) is None
+    assert runs.loss([{"step": 1, "seconds": 3.0}]) is None
+    assert "training loss" in str(runs.loss([{"step": 1, "loss": 3.0}]))
     long = [{"step": i, "loss": 1.0 + 1 / (i + 1)} for i in range(5000)]
-    assert len(str(figures.pretraining(long))) < 20_000
+    assert len(str(runs.loss(long))) < 20_000
 
 
 @given(st.floats(-1e6, 1e6), st.floats(1e-6, 1e6))
@@ -121,6 +121,4 @@ def test_ticks_and_decimals() -> None:
 def test_scales() -> None:
     assert Scale(10, 1000, 0, 100, log=True)(100) == pytest.approx(50)
     assert Scale(5, 5, 0, 100)(5) == 50
-    assert not re.search(
-        r"\d\.\d{2}", str(figures.pretraining([{"step": 1, "loss": 3.0}, {"step": 3, "loss": 1.0}]) or "")
-    )
+    assert not re.search(r"\d\.\d{2}", str(runs.loss([{"step": 1, "loss": 3.0}, {"step": 3, "loss": 1.0}]) or ""))

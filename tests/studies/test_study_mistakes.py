@@ -7,7 +7,7 @@ from study_standins import TINY, cli, pictures, refused, study_file
 
 import exapt
 from exapt.studies import folder as run_folder
-from exapt.studies import prepare
+from exapt.studies import starts
 
 
 @pytest.fixture(autouse=True)
@@ -94,7 +94,7 @@ def test_labelled_files_that_cannot_be_read(place, capsys):
 
 
 def test_a_wrong_path_of_the_labelled_file_is_found_before_the_corpus_is_read(place, capsys, monkeypatch):
-    monkeypatch.setattr(prepare, "pretrain", None)
+    monkeypatch.setattr(starts, "pretrain", None)
     assert "gone.csv: no such file" in of_sequences(capsys, labelled="gone.csv")
 
 
@@ -128,7 +128,7 @@ def test_targets_that_are_no_numbers(place, capsys, value, words):
         ({"domain": {"length": 64}}, "study.yaml: domain.kind is missing; valid: dna, image, protein, table, text"),
         ({"task": {"kind": "classify", "metric": "acc"}}, "study.yaml: task.metric: Input should be 'accuracy', "),
         ({"more_arms": {"mine": {"adapt": {"kind": "prob"}}}}, "more_arms.mine.adapt.kind 'prob' is unknown"),
-        ({"more_arms": {"mine": {}}}, "study.yaml: more_arms.mine.adapt is missing"),
+        ({"more_arms": {"mine": {"adapt": {}}}}, "study.yaml: more_arms.mine.adapt.kind is missing"),
         ({"more_arms": {"mine": {"start": "gone", "adapt": {"kind": "knn"}}}}, "gone: no such folder; expected a fold"),
         ({"pretrain": {"steps": 1, "epochs": 1}}, "give either steps or epochs, and null for the other"),
     ],

@@ -300,7 +300,7 @@ def test_a_run_that_was_never_finished_has_no_report(finished, tmp_path, capsys)
 def test_run_from_the_command_line_prints_one_object(finished, tmp_path, capsys):
     study = study_file(tmp_path, finished.data, arms=["pretrained", "scratch"], budgets=[8])
     found = said(capsys, "run", study, "--out", tmp_path / "run", "--workers", "1")
-    assert set(found) == {"verdict", "sentence", "report", "fits_computed"} and found["fits_computed"] == 4
+    assert set(found) == {"verdict", "sentence", "report", "fits_computed", "pairs"} and found["fits_computed"] == 4
     code, out, err = cli(capsys, "run", study, "--out", tmp_path / "run", "--workers", "1")
     assert code == 0 and out == f"{found['sentence']}\n{tmp_path / 'run' / 'report.html'}\n"
     assert err == "0 fits to make, 4 on disk\n"

@@ -313,3 +313,22 @@ def test_budgets_that_cannot_be_are_named() -> None:
     few, task = classes([5, 1])
     with pytest.raises(InputError, match="too few examples of class 'c1'"):
         draw_budget(few, task, np.arange(6), 4, 0)
+
+
+@settings(max_examples=20, deadline=None)
+@given(counts=st.lists(st.integers(6, 40), min_size=2, max_size=4), seed=st.integers(0, 99))
+def test_balanced_budgets_hold_equally_many_of_each_class_and_are_nested(counts: list[int], seed: int) -> None:
+    data, task = classes(counts)
+    pool, kinds = np.arange(len(data)), len(counts)
+    drawn = [draw_budget(data, task, pool, per * 2 * kinds, seed, validation=0.5, balanced=True) for per in (1, 2, 3)]
+    for per, parts in zip((1, 2, 3), drawn, strict=True):
+        for part in parts:
+            assert np.bincount(task.strata(data)[part], minlength=kinds).tolist() == [per] * kinds
+    for smaller, larger in pairwise(drawn):
+        assert all(set(a) <= set(b) for a, b in zip(smaller, larger, strict=True))
+
+
+def test_balanced_budgets_go_on_where_a_class_runs_out() -> None:
+    data, task = classes([4, 40])
+    train, _ = draw_budget(data, task, np.arange(44), 24, seed=0, validation=0.5, balanced=True)
+    assert np.bincount(task.strata(data)[train]).tolist() == [2, 10]

@@ -20,6 +20,8 @@ from exapt.training.weights import load_into, read_tensors
 
 LAUNCH = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-addr", "127.0.0.1"]
 
+BATTERY = {"kind": "battery", "parts": [{"objective": {"kind": "masked", "ratio": ratio}} for ratio in (0.2, 0.5)]}
+
 
 def port() -> int:
     with socket.socket() as free:
@@ -116,3 +118,13 @@ def test_totals_over_one_process_are_themselves() -> None:
 
     values = torch.tensor([1.0, 2.0])
     assert Launch(torch.device("cpu")).total(values) is values
+
+
+@pytest.mark.slow
+def test_two_processes_train_a_battery_and_measure_its_shares_alike(tmp_path: Path) -> None:
+    """DDP measures on every process without a word between them; of FSDP2's shards it is refused."""
+    spec: dict[str, Any] = {"pretrain": True, "objective": BATTERY, "steps": 6, "monitor": {"on": False}, "holdout": 0}
+    done = in_two_processes(tmp_path, data=spec | {"batch": 4}, sharded=spec | {"batch": 4, "parallel": "sharded"})
+    assert done.returncode != 0 and "set objective.measure=false" in done.stderr
+    found = load_pretrained(tmp_path / "data" / "run").record["watched"]["battery"]
+    assert set(found["parts"]) == {"masked", "masked-2"} and found["alarms"] == []

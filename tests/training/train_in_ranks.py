@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from pydantic import TypeAdapter
 
 sys.path.insert(0, str(Path(__file__).parent))
 from toy_training import Toy, dataset, fit, held_out
 
 from exapt.backbones import TransformerSpec
 from exapt.domains import TextSpec, from_arrays
-from exapt.objectives import MaskedSpec
+from exapt.objectives import ObjectiveSpec
 from exapt.training.launch import launch
 from exapt.training.pretrain import pretrain
 from exapt.training.spec import TrainingSpec
@@ -25,9 +26,10 @@ def whole(folder: Path, spec: dict[str, Any]) -> None:
     """Pre-train a small transformer; the artifact is the result."""
     texts = [f"the {animal} sat on the mat number {i}" for i in range(40) for animal in ("cat", "dog")]
     network = TransformerSpec(size="nano", width=32, depth=2, heads=2)
+    objective = TypeAdapter(ObjectiveSpec).validate_python(spec.pop("objective", {"kind": "masked"}))
     training = TrainingSpec.parse({"device": "cpu", "precision": "float32", **spec})
     domain = TextSpec(tokens="characters", length=32)
-    pretrain(from_arrays(texts), domain, network, MaskedSpec(), training, folder, progress=False)
+    pretrain(from_arrays(texts), domain, network, objective, training, folder, progress=False)
 
 
 def toy(out: Path, spec: dict[str, Any]) -> None:

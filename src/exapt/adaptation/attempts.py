@@ -8,21 +8,17 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-import torch
-
 from exapt.adaptation.anchor import Anchor, Anchored, running_statistics
 from exapt.adaptation.anchors import together
-from exapt.adaptation.answers import answers, score_of
 from exapt.adaptation.combine import combine
 from exapt.adaptation.fitted import Start
 from exapt.adaptation.headstart import start_from_probe
-from exapt.adaptation.judging import loss_of, varied
-from exapt.adaptation.knn import targets
 from exapt.adaptation.l2sp import L2spAnchor
 from exapt.adaptation.lora import merge
 from exapt.adaptation.pruning import prunable, zero_share
 from exapt.adaptation.selection import Choice, choose
 from exapt.adaptation.tuning import Tuning, distances, layer_groups
+from exapt.adaptation.validation import validation
 from exapt.domains.base import Dataset
 from exapt.errors import DivergenceError
 from exapt.tasks.base import Task
@@ -71,9 +67,8 @@ class Attempts:
 
     def __post_init__(self) -> None:
         self.total = self.spec.steps(len(self.train))
-        self.said = answers(self.task, self.valid, self.start.domain) if len(self.valid) else None
-        self.wanted = targets(self.said) if self.said else torch.zeros(0, self.task.outputs)
-        self.by_metric = self.spec.choose == "metric" and len(self.valid) > 0 and varied(self.wanted)
+        self.judge = validation(self.task, self.valid, self.start.domain) if len(self.valid) else None
+        self.by_metric = self.spec.choose == "metric" and self.judge is not None and self.judge.usable
         self.initial, self.probe = self._begin()
         self.anchors = [one.anchor(self.initial.backbone, self.start.source) for one in self.spec.anchor]
 
@@ -126,7 +121,7 @@ class Attempts:
         if self.spec.lora is not None:
             self.spec.lora.insert(backbone, self.seed)
         head = self.task.head(backbone.width, derive(self.seed, "head"))
-        augment = self.start.domain.augment if self.spec.augment else None
+        augment = self.task.augmentation(self.start.domain) if self.spec.augment else None
         tuning = Tuning(backbone, head, self.task, augment, self.spec.last)
         if not self.spec.probe_first:
             return tuning, None
@@ -137,7 +132,7 @@ class Attempts:
     ) -> Attempt:
         """Train for `plan.steps` at most; what came of it."""
         domain, spec = self.start.domain, self.spec.training(plan.rate, plan.steps, derive(self.seed, "tune"))
-        batches = Batches(train, domain.collate, batch=self.spec.batch, seed=spec.seed, lengths=domain.kept)
+        batches = Batches(train, domain.collate_training, batch=self.spec.batch, seed=spec.seed, lengths=domain.kept)
         hold = together(self._anchors(plan.alpha), tuning.backbone)
         toward_zero = 0.0 if plan.alpha is not None else self.spec.weight_decay  # L2-SP decays to the start instead
         groups = layer_groups(tuning, plan.rate, self.spec.layer_decay, self.spec.weight_decay, toward_zero)
@@ -163,15 +158,12 @@ class Attempts:
 
     def _evaluation(self, tuning: Tuning) -> Callable[[], dict[str, float]] | None:
         """What the loop calls to look at validation; None without a validation part."""
-        said = self.said
-        if said is None:
+        judge = self.judge
+        if judge is None:
             return None
 
         def evaluate() -> dict[str, float]:
-            output = tuning.output(self.start.domain, self.valid)
-            figures = {"loss": loss_of(output, self.wanted.to(output), said.kind), "measured": float("nan")}
-            if varied(self.wanted):
-                figures["measured"] = score_of(self.task, output, said.labels)
+            figures = judge.figures(tuning.output(self.start.domain, self.valid))
             return figures | ({"score": figures["measured"]} if self.by_metric else {})
 
         return evaluate

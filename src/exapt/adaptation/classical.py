@@ -23,6 +23,7 @@ from exapt.domains.base import Dataset, Domain
 from exapt.spec import Spec
 from exapt.tasks.base import Task
 
+Which = Literal["usual", "raw"]
 PENALTIES = tuple(float(f"{p:.4g}") for p in np.logspace(-4, 2, 10))
 
 
@@ -30,6 +31,8 @@ class ClassicalSpec(Spec):
     """TF-IDF, k-mers or pixels with logistic or ridge regression. Validation picks the penalty."""
 
     kind: Literal["classical"] = "classical"
+    features: Which = "usual"
+    """The field's usual features, or, of nodes, their own values without those of their neighbours."""
     penalties: list[float] = Field(default=list(PENALTIES), min_length=1)
     """The grid of λ = 1/C."""
     choose: Literal["loss", "metric"] = "loss"
@@ -60,6 +63,7 @@ class Path:
     scores: list[float]
     losses: list[float]
     choice: Choice
+    features: Which = "usual"
 
     @property
     def record(self) -> dict[str, Any]:
@@ -71,10 +75,11 @@ class Path:
         """The weights at the chosen penalty, and what the features are learnt on."""
         place = self.choice.place
         if not refit or not len(self.valid):
-            return Learnt(self.train, self.weights[place])
+            return Learnt(self.train, self.weights[place], self.features)
         both = combine(self.train, self.valid)
-        matrix = matrices(self.domain, self.task, both, [])[0]
-        return Learnt(both, _weights(self.domain, self.task, matrix, both, [self.penalties[place]])[0])
+        matrix = matrices(self.domain, self.task, both, [], self.features)[0]
+        weights = _weights(self.domain, self.task, matrix, both, [self.penalties[place]])[0]
+        return Learnt(both, weights, self.features)
 
 
 @dataclass(frozen=True)
@@ -85,10 +90,11 @@ class Learnt:
     """The examples that the features were learnt on; features of elements learn nothing."""
     weights: np.ndarray
     """(K, p + 1)."""
+    features: Which = "usual"
 
     def outputs(self, domain: Domain, task: Task, dataset: Dataset) -> Tensor:
         """(n, K), or (N, K) over kept elements."""
-        return torch.from_numpy(apply(self.weights, matrices(domain, task, self.train, [dataset])[1]))
+        return torch.from_numpy(apply(self.weights, matrices(domain, task, self.train, [dataset], self.features)[1]))
 
     def tensors(self, task: Task) -> dict[str, Tensor]:
         """All of it."""
@@ -96,14 +102,14 @@ class Learnt:
         return {"weights": torch.from_numpy(self.weights).contiguous(), **remember(train)}
 
     @classmethod
-    def restore(cls, tensors: Mapping[str, Tensor]) -> Self:
+    def restore(cls, tensors: Mapping[str, Tensor], features: Which = "usual") -> Self:
         """From what `tensors` gave."""
-        return cls(recall(tensors), tensors["weights"].numpy())
+        return cls(recall(tensors), tensors["weights"].numpy(), features)
 
 
 def follow(spec: ClassicalSpec, domain: Domain, task: Task, train: Dataset, valid: Dataset) -> Path:
     """Fit every penalty on `train` and judge it on `valid`."""
-    first, second = matrices(domain, task, train, [valid])
+    first, second = matrices(domain, task, train, [valid], spec.features)
     penalties = sorted(spec.penalties)
     path = _weights(domain, task, first, train, penalties)
     if not len(valid):
@@ -119,6 +125,7 @@ def follow(spec: ClassicalSpec, domain: Domain, task: Task, train: Dataset, vali
             nothing,
             nothing,
             choose(nothing, nothing, False, len(path) // 2),
+            spec.features,
         )
     said = answers(task, valid, domain)
     wanted = targets(said)
@@ -127,14 +134,16 @@ def follow(spec: ClassicalSpec, domain: Domain, task: Task, train: Dataset, vali
     judged = varied(wanted)
     scores = [score_of(task, output, said.labels) if judged else float("nan") for output in outputs]
     choice = choose(scores, losses, judged and spec.choose == "metric", len(path) // 2)
-    return Path(domain, task, train, valid, penalties, path, outputs, scores, losses, choice)
+    return Path(domain, task, train, valid, penalties, path, outputs, scores, losses, choice, spec.features)
 
 
-def matrices(domain: Domain, task: Task, train: Dataset, others: Sequence[Dataset]) -> list[Any]:
+def matrices(
+    domain: Domain, task: Task, train: Dataset, others: Sequence[Dataset], features: Which = "usual"
+) -> list[Any]:
     """The classical features of examples, or of kept elements where the task labels those; learnt on `train` alone."""
     if task.per_element:
         return [domain.classical_elements(part) if len(part) else None for part in (train, *others)]
-    return domain.classical(train, others)
+    return domain.classical(train, others) if features == "usual" else domain.classical_raw(train, others)
 
 
 def _weights(domain: Domain, task: Task, matrix: Any, dataset: Dataset, penalties: Sequence[float]) -> np.ndarray:
@@ -160,4 +169,4 @@ class ClassicalFitted(Fitted):
     def restore(cls, saved: Saved) -> Self:
         """The model again from its folder."""
         spec = ClassicalSpec.parse(saved.spec)
-        return cls(spec, saved.domain, saved.task, saved.record, Learnt.restore(saved.tensors))
+        return cls(spec, saved.domain, saved.task, saved.record, Learnt.restore(saved.tensors, spec.features))

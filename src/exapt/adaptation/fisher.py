@@ -15,7 +15,8 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from exapt.adaptation.per_example import Recorder, UnknownUseError, Use, gradients, settle, sum_of_squares
+from exapt.adaptation.per_example import Recorder, gradients, settle, sum_of_squares
+from exapt.adaptation.uses import UnknownUseError, Use
 from exapt.batch import Batch, offsets_of
 from exapt.errors import InputError
 from exapt.objectives.guess import Guess
@@ -60,8 +61,8 @@ def fisher(
 ) -> Fisher:
     """The diagonal over all examples of some batches, in evaluation mode and float32.
 
-    `guess` predicts with `networks`; `parameters` of theirs are judged, a tied one once. Linear layers, embeddings and
-    layer norms take one backward pass a batch (with `exact` one an output); three examples of the first batch are
+    `guess` predicts with `networks`; `parameters` of theirs are judged, a tied one once. Linear layers, embeddings,
+    norms and convolutions take one backward pass a batch (with `exact` one an output); three examples of the first are
     checked against plain autograd, and where that disagrees or a parameter is used otherwise, every example takes a
     pass of its own.
     Raises `InputError` for `exact` with several items an example, or with more than 256 outputs.
@@ -206,7 +207,7 @@ class _Work:
             self.parameters[name].grad = None
         if strays:
             raise UnknownUseError(
-                f"{strays[0]}: used by something else than a linear layer, an embedding or a layer norm"
+                f"{strays[0]}: used by something else than a linear layer, an embedding, a norm or a convolution"
             )
 
     def _rng(self, *where: int | str) -> torch.Generator:

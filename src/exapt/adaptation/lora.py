@@ -75,8 +75,8 @@ def merge(backbone: Backbone) -> Backbone:
 
 
 def _is_matrix(part: nn.Module) -> bool:
-    """Whether it is a linear layer; GPT-2 writes its own as Conv1D."""
-    return isinstance(part, nn.Linear) or type(part).__name__ == "Conv1D"
+    """Whether it is a linear layer or a convolution; GPT-2 writes its linear layers as Conv1D."""
+    return isinstance(part, nn.Linear | nn.Conv2d) or type(part).__name__ == "Conv1D"
 
 
 def _library() -> Any:

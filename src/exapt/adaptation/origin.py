@@ -82,8 +82,12 @@ def pretraining_origin(start: Pretrained, corpus: Callable[[], Dataset]) -> Orig
 
 
 def corpus_parts(start: Pretrained, corpus: Dataset) -> tuple[Dataset, Dataset | None]:
-    """The part of the corpus that weights were trained on, and the part that was held out from them, if any."""
+    """The part of the corpus that weights were trained on, and the part that was held out from them, if any.
+
+    Both carry the targets of the objective's own, such as classes.
+    """
     training = start.record.get("training", {})
+    corpus = start.objective_spec.attach(corpus, start.domain)
     return hold_out(corpus, start.domain, training.get("holdout", 0), training.get("seed", 0))
 
 

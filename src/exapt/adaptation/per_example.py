@@ -1,17 +1,14 @@
 """Sums over examples of squared per-example gradients, from one backward pass over a packed batch.
 
-What linear layers, embeddings and layer norms were given, and the slopes of what they gave, hold every example's
-gradient (Goodfellow 2015, arXiv 1510.01799; Li et al. 2022, arXiv 2110.05679): for a linear layer it is Σ_t s_t a_tᵀ
-over the example's rows t. A weight that is used twice (a tied embedding) gets the sum of both before it is squared.
-
-Shapes: B examples, R rows of a layer's input, I features in, O out.
+What linear layers, embeddings, norms and convolutions were given, and the slopes of what they gave, hold every
+example's gradient (Goodfellow 2015, arXiv 1510.01799; Li et al. 2022, arXiv 2110.05679): for a linear layer it is
+Σ_t s_t a_tᵀ over the example's rows t; a convolution is one over the windows it slides along. A weight that is used
+twice (a tied embedding) gets the sum of both before it is squared.
 """
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -19,98 +16,14 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
-from exapt.batch import offsets_of, pad, segment_sum
+from exapt.adaptation.uses import ChannelScale, Convolution, Linear, Lookup, Scale, UnknownUseError, Use
 
 ROOM = 2**19
 """Numbers of per-example gradients held at once: about what a core's cache holds."""
 
 
-class UnknownUseError(Exception):
-    """A parameter is used in a way whose per-example gradient is not known; take one example at a time instead."""
-
-
-@dataclass
-class Use(ABC):
-    """One call of a layer: which parameter it used, what it was given, and the slope of what it gave."""
-
-    weight: str
-    """Name of the parameter."""
-    given: Tensor
-    slope: Tensor | None = None
-    offsets: Tensor = field(default_factory=lambda: torch.zeros(1, dtype=torch.long))
-    """(B + 1,) which rows belong to each example, once known."""
-
-    @abstractmethod
-    def gradients(self, first: int, last: int) -> Tensor:
-        """(last − first, *shape of the parameter) of some examples."""
-
-    def squares(self, size: int) -> Tensor | None:
-        """(*shape) the sum over examples of the squared gradient by a short cut; None where there is none."""
-        return None
-
-    def rows(self, values: Tensor, first: int, last: int) -> Tensor:
-        """(last − first, longest, …) the rows of some examples, zeros past their ends."""
-        bounds = self.offsets[first : last + 1]
-        some = values[int(bounds[0]) : int(bounds[-1])]
-        lengths = bounds.diff()
-        longest = int(lengths.max())
-        if longest * len(lengths) == len(some):
-            return some.view(len(lengths), longest, *some.shape[1:])
-        return pad(some, bounds - bounds[0])[0]
-
-
-@dataclass
-class Linear(Use):
-    """y = W a: given (R, I), slope (R, O)."""
-
-    def gradients(self, first: int, last: int) -> Tensor:
-        assert self.slope is not None
-        return torch.bmm(self.rows(self.slope, first, last).mT, self.rows(self.given, first, last))
-
-    def squares(self, size: int) -> Tensor | None:
-        assert self.slope is not None
-        if int(self.offsets.diff().max()) > 1:
-            return None
-        return self.slope.square().T @ self.given.square()  # one row an example: (s aᵀ)² = s² (a²)ᵀ
-
-
-@dataclass
-class Lookup(Use):
-    """Rows of an embedding: given (R,) ids, slope (R, D)."""
-
-    count: int = 0
-    """V, the rows of the table."""
-
-    def gradients(self, first: int, last: int) -> Tensor:
-        assert self.slope is not None
-        start, stop = int(self.offsets[first]), int(self.offsets[last])
-        owner = torch.repeat_interleave(torch.arange(last - first), self.offsets[first : last + 1].diff())
-        out = self.slope.new_zeros((last - first) * self.count, self.slope.shape[1])
-        out.index_add_(0, owner.to(self.given.device) * self.count + self.given[start:stop], self.slope[start:stop])
-        return out.view(last - first, self.count, -1)
-
-    def squares(self, size: int) -> Tensor:
-        assert self.slope is not None
-        owner = torch.repeat_interleave(torch.arange(len(self.offsets) - 1), self.offsets.diff())
-        places, back = torch.unique(owner.to(self.given.device) * self.count + self.given, return_inverse=True)
-        sums = self.slope.new_zeros(len(places), self.slope.shape[1]).index_add_(0, back, self.slope)
-        out = self.slope.new_zeros(self.count, self.slope.shape[1])
-        return out.index_add_(0, places % self.count, sums.square_())
-
-
-@dataclass
-class Scale(Use):
-    """y = w ∘ a: given and slope (R, D); a bias is given ones (R, 1)."""
-
-    def gradients(self, first: int, last: int) -> Tensor:
-        assert self.slope is not None
-        start, stop = int(self.offsets[first]), int(self.offsets[last])
-        bounds = self.offsets[first : last + 1] - self.offsets[first]
-        return segment_sum(self.given[start:stop] * self.slope[start:stop], bounds)
-
-
 class Recorder(TorchFunctionMode):
-    """While open, calls of linear layers, embeddings and layer norms on tracked parameters are noted.
+    """While open, calls of linear layers, embeddings, norms and convolutions on tracked parameters are noted.
 
     Tracked parameters enter those calls detached, so that a backward pass leaves a gradient only where one was used in
     some other way.
@@ -184,7 +97,50 @@ def _layer_norm(
     return recorder.note(out, used, added)
 
 
-HANDLED: dict[Any, Callable[..., Tensor]] = {F.linear: _linear, F.embedding: _embedding, F.layer_norm: _layer_norm}
+def _conv2d(
+    recorder: Recorder,
+    input: Tensor,
+    weight: Tensor,
+    bias: Tensor | None = None,
+    stride: Any = 1,
+    padding: Any = 0,
+    dilation: Any = 1,
+    groups: int = 1,
+) -> Tensor:
+    if groups > 1 or isinstance(padding, str):
+        return F.conv2d(input, weight, bias, stride, padding, dilation, groups)
+    name, other = recorder.name(weight), recorder.name(bias)
+    out = F.conv2d(input, recorder.plain(weight), recorder.plain(bias), stride, padding, dilation)  # type: ignore[arg-type]
+    how = {"stride": stride, "padding": padding, "dilation": dilation}
+    used = Convolution(name, input.detach(), shape=weight.shape, how=how) if name else None
+    return recorder.note(out, used, _channel_bias(other, out))
+
+
+def _group_norm(
+    recorder: Recorder,
+    input: Tensor,
+    num_groups: int,
+    weight: Tensor | None = None,
+    bias: Tensor | None = None,
+    eps: float = 1e-5,
+) -> Tensor:
+    name, other = recorder.name(weight), recorder.name(bias)
+    out = F.group_norm(input, num_groups, recorder.plain(weight), recorder.plain(bias), eps)
+    used = ChannelScale(name, F.group_norm(input.detach(), num_groups, eps=eps)) if name else None
+    return recorder.note(out, used, _channel_bias(other, out))
+
+
+def _channel_bias(name: str | None, out: Tensor) -> ChannelScale | None:
+    return ChannelScale(name, out.new_ones(()).expand(len(out), 1, 1, 1)) if name else None
+
+
+HANDLED: dict[Any, Callable[..., Tensor]] = {
+    F.linear: _linear,
+    F.embedding: _embedding,
+    F.layer_norm: _layer_norm,
+    F.conv2d: _conv2d,
+    F.group_norm: _group_norm,
+}
 
 
 def settle(uses: list[Use], packings: list[Tensor]) -> None:
@@ -192,23 +148,10 @@ def settle(uses: list[Use], packings: list[Tensor]) -> None:
 
     Raises `UnknownUseError` where no packing has as many rows.
     """
-    count = len(packings[0]) - 1
     for use in uses:
-        lead = use.given.shape if isinstance(use, Lookup) else use.given.shape[:-1]
         if use.slope is None:
             raise UnknownUseError(f"{use.weight}: no gradient came back to one of its uses")
-        if len(lead) > 1:
-            if lead[0] != count:
-                raise UnknownUseError(f"{use.weight}: used over {tuple(lead)} for {count} examples")
-            each = torch.full((count,), lead.numel() // count)
-            use.offsets = offsets_of(each)
-        else:
-            found = [packing for packing in packings if int(packing[-1]) == lead.numel()]
-            if not found:
-                raise UnknownUseError(f"{use.weight}: used over {lead.numel()} rows, which belong to no known example")
-            use.offsets = found[0]
-        use.given = use.given.flatten() if isinstance(use, Lookup) else use.given.flatten(0, -2)
-        use.slope = use.slope.flatten(0, -2)
+        use.settle(packings)
 
 
 def sum_of_squares(uses: list[Use], sizes: Mapping[str, int]) -> Iterator[tuple[str, Tensor]]:

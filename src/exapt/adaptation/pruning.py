@@ -78,12 +78,15 @@ class PruneSpec(Spec):
 
 
 def prunable(backbone: Backbone) -> dict[str, nn.Parameter]:
-    """The matrices of the linear maps inside a backbone's layers, by name. Raises `InputError` where there are none."""
+    """The weights of linear maps and convolutions inside a backbone's layers, by name.
+
+    Raises `InputError` where there are none.
+    """
     inside = {id(part) for block in list(backbone.blocks)[1:-1] for part in block.modules()}
     found = {
         f"{name}.weight": cast(nn.Parameter, part.weight)
         for name, part in backbone.named_modules()
-        if isinstance(part, nn.Linear) and id(part) in inside
+        if isinstance(part, nn.Linear | nn.Conv2d) and id(part) in inside
     }
     if not found:
         raise InputError("prune: this backbone has no linear maps inside its layers; there is nothing to prune")
@@ -106,17 +109,17 @@ def magnitude_masks(weights: Mapping[str, Tensor], sparsity: float, scope: Scope
 
 
 def two_of_four(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """True at the two largest of every four consecutive inputs of matrices (out, in); of equals the last stay.
+    """True at the two largest of every four consecutive inputs of weights (out, in, …); of equals the last stay.
 
-    Raises `InputError` where a matrix's inputs do not come in fours.
+    Raises `InputError` where a weight's inputs do not come in fours.
     """
     masks = {}
     for name, weight in weights.items():
         if weight.shape[1] % 4:
             raise InputError(f"prune: {name} has {weight.shape[1]} inputs, and 2:4 needs a multiple of 4")
-        fours = weight.detach().abs().unflatten(1, (-1, 4))
+        fours = weight.detach().abs().movedim(1, -1).unflatten(-1, (-1, 4))
         rank = fours.argsort(stable=True, dim=-1).argsort(dim=-1)
-        masks[name] = (rank >= 2).flatten(1)
+        masks[name] = (rank >= 2).flatten(-2).movedim(-1, 1)
     return masks
 
 

@@ -41,7 +41,7 @@ class ReplayAnchor(Anchor):
     def hold(self, backbone: Backbone) -> Hold:
         def term(batch: Batch, rng: torch.Generator) -> Tensor:
             origin = self.origin
-            old = origin.draw(max(1, round(self.spec.ratio * len(batch))), rng)
+            old = origin.draw(max(origin.objective.least, round(self.spec.ratio * len(batch))), rng)
             old = old if origin.augment is None else origin.augment(old, rng)
             device = device_of(backbone)
             return self.spec.weight * origin.objective.to(device)(backbone, old.to(device), rng).value

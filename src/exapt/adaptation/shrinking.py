@@ -6,8 +6,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from pydantic import TypeAdapter
-
 from exapt.adaptation.finetune import FinetuneFitted
 from exapt.adaptation.fit import load_fitted
 from exapt.adaptation.fitted import FILE as FITTED
@@ -17,7 +15,6 @@ from exapt.adaptation.tuning import Tuning
 from exapt.backbones.transformer import Transformer
 from exapt.domains.base import Dataset, Domain
 from exapt.errors import InputError
-from exapt.objectives import ObjectiveSpec
 from exapt.training.batches import Batches
 from exapt.training.pretrained import Pretrained, load_pretrained, save_pretrained
 from exapt.training.trainable import Pretraining, Trainable
@@ -61,6 +58,7 @@ def shrink_pretrained(
     importance = None
     if corpus is not None:
         model = Pretraining(pretrained.backbone, pretrained.objective)
+        corpus = pretrained.objective_spec.attach(corpus, pretrained.domain)
         importance = importance_on(model, pretrained.domain, pretrained.domain.windows(corpus, 0))
     small = removed(pretrained.backbone, share, heads, importance)
     record = pretrained.record | {"shrunk": _sizes(small), "parameters": small.size()}
@@ -69,7 +67,7 @@ def shrink_pretrained(
 
 def save_shrunk(pretrained: Pretrained, folder: Path | str) -> Path:
     """Write it as pre-training writes its artifact."""
-    objective = TypeAdapter(ObjectiveSpec).validate_python(pretrained.specs["objective"])
+    objective = pretrained.objective_spec
     domain, record = pretrained.domain, pretrained.record
     return save_pretrained(
         Path(folder), domain, pretrained.backbone, pretrained.objective, record, specs={"objective": objective}

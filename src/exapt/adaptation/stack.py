@@ -97,6 +97,6 @@ class StackFitted(Fitted):
             for p in ("probe/", "classical/")
         )
         inner = replace(saved, spec=spec.probe.plain(), tensors=probe, record=saved.record["probe"])
-        learnt = Learnt.restore(classical)
+        learnt = Learnt.restore(classical, spec.classical.features)
         share = saved.facts["share"]
         return cls(spec, saved.domain, saved.task, saved.record, share, ProbeFitted.restore(inner), learnt)

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from exapt.batch import Batch, segment_sum
+from exapt.batch import Batch, segment_mean, segment_sum
 from exapt.domains.views import Changed, Transformation
 from exapt.evidence.invariance import (
     Estimate,
@@ -127,16 +127,28 @@ def embedded(embed: Embed, batches: Sequence[Batch]) -> np.ndarray:
 
 
 def plain_inputs(batch: Batch) -> Tensor:
-    """(B, p) inputs without a network: pixels (at most 32 × 32), or hashed counts of tokens and pairs of them."""
+    """(B, p) inputs without a network: pixels (at most 32 × 32), features of nodes and of their neighbours, or hashed
+    counts of tokens and pairs of them."""
     if batch.pictures:
         size = (min(32, batch.inputs.shape[2]), min(32, batch.inputs.shape[3]))
         return torch.nn.functional.adaptive_avg_pool2d(batch.inputs, size).flatten(1)
+    if batch.inputs.is_floating_point():
+        return _plain_nodes(batch)
     ids, owner = batch.inputs.long(), batch.segments.to(batch.inputs.device)
     pairs = torch.where(owner[1:] == owner[:-1], (ids[:-1] * 31 + ids[1:] * 17 + 7) % HASHED, HASHED)
     single = torch.nn.functional.one_hot(ids % HASHED, HASHED).float()
     double = torch.nn.functional.one_hot(torch.nn.functional.pad(pairs, (0, 1), value=HASHED), HASHED + 1).float()
     counts = segment_sum(torch.cat([single, double[:, :HASHED]], 1), batch.offsets.to(ids.device))
     return (counts / batch.lengths.clamp(min=1).to(counts)[:, None]).sqrt()
+
+
+def _plain_nodes(batch: Batch) -> Tensor:
+    """(B, 2F + 1) means over each example of nodes' features, of their neighbours' means, and of how many these are."""
+    nodes = batch.inputs
+    source, to = nodes.new_zeros(2, 0, dtype=torch.long) if batch.edges is None else batch.edges
+    degree = nodes.new_zeros(len(nodes), 1).index_add(0, to, nodes.new_ones(len(to), 1))
+    near = torch.zeros_like(nodes).index_add(0, to, nodes[source]) / degree.clamp(min=1)
+    return segment_mean(torch.cat([nodes, near, degree], 1)[: int(batch.offsets[-1])], batch.offsets)
 
 
 def with_squares(values: np.ndarray) -> np.ndarray:

@@ -88,9 +88,9 @@ def known_factors(subject: Subject, examples: Dataset, names: Sequence[str], not
 def task_factors(subject: Subject, examples: Dataset) -> dict[str, np.ndarray]:
     """The labels of the task itself; numbers in bands, several labels one by one."""
     task = subject.task
-    if task.per_element:
+    if task.per_element or not task.probed:
         raise InputError(
-            "audit probes: the task labels elements, and factors are asked of whole examples; "
+            "audit probes: the task labels elements or objects, and factors are asked of whole examples; "
             "a study of the same checkpoint with one label an example would do"
         )
     truth = task.truth(examples)

@@ -19,6 +19,7 @@ from exapt.errors import InputError
 from exapt.evidence.finding import Finding, Level
 from exapt.evidence.forgetting import recoverable, relative_rise
 from exapt.evidence.paired import Comparison, compare
+from exapt.objectives import Objective
 from exapt.tasks.splits import draw_budget
 from exapt.training.holdout import HeldOut
 from exapt.training.launch import Launch
@@ -76,9 +77,14 @@ class ForgettingAudit(Audit):
         seeds = self.seeds or max(2, min(5, subject.seeds))
         found: dict[str, list[Outcome]] = {
             remedy: [self._outcome(subject, source, measure, remedy, seed) for seed in range(seeds)]
-            for remedy in dict.fromkeys(self.remedies)
+            for remedy in dict.fromkeys(self.open_to(source.objective))
         }
         return self.conclude(found, measure.before, subject.task.metric_name, self.budget or max(subject.budgets))
+
+    def open_to(self, objective: Objective) -> list[Remedy]:
+        """The remedies to try: the default ones without EWC where an objective predicts no single item."""
+        asked = self.remedies != type(self)().remedies
+        return self.remedies if asked or objective.guesses else [one for one in self.remedies if one != "ewc"]
 
     def conclude(
         self, found: Mapping[str, Sequence[Outcome]], before: float, metric: str, budget: int, unit: str = "loss"
@@ -106,7 +112,7 @@ class ForgettingAudit(Audit):
             },
             sentence=sentence(judged, verdicts, self.margin),
             level=LEVELS[verdict],
-            caveats=CAVEATS,
+            caveats=[*CAVEATS, *(f"{one} was not tried." for one in self.remedies if one not in found)],
             plots=[plot(found, before, metric)],
             listings=[listing(found, judged, verdicts, metric)],
         )

@@ -7,12 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from pydantic import TypeAdapter
 
 from exapt.audits.base import Subject
 from exapt.backbones.base import Backbone
 from exapt.errors import DivergenceError, InputError
-from exapt.objectives import ObjectiveSpec
 from exapt.training.batches import Batches
 from exapt.training.holdout import HeldOut, hold_out
 from exapt.training.launch import launch
@@ -48,9 +46,9 @@ class Variants:
         if not isinstance(said, dict):
             raise InputError("the checkpoint does not say how it was trained, so it cannot be trained again otherwise")
         self.training = TrainingSpec.parse(said, "the checkpoint's training")
-        self.objective: Any = TypeAdapter(ObjectiveSpec).validate_python(subject.start.specs["objective"])
+        self.objective = subject.start.objective_spec
         share = self.training.holdout or HELD
-        self.parts = hold_out(subject.corpus(), domain, share, self.training.seed)
+        self.parts = hold_out(self.objective.attach(subject.corpus(), domain), domain, share, self.training.seed)
 
     def make(self, seed: int, **changes: Any) -> Variant:
         """Pre-train once; `changes` are keys of the training's spec. The last weights are kept, not the best ones."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from typing import ClassVar
 
 from torch import nn
 
@@ -15,6 +16,8 @@ class Backbone(nn.Module, ABC):
 
     width: int
     """D, the width of the features."""
+    whole: ClassVar[bool] = False
+    """Whether it takes pictures whole only, so that none of their patches can be left out."""
 
     @property
     @abstractmethod

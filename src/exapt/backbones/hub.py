@@ -1,4 +1,4 @@
-"""Any Hugging Face model over tokens as a backbone: a local folder or a name on the hub, safetensors only."""
+"""Hugging Face models over tokens or pictures as backbones: a local folder or a name on the hub, safetensors only."""
 
 from __future__ import annotations
 
@@ -10,6 +10,9 @@ import torch
 from torch import nn
 
 from exapt.backbones.base import Backbone
+from exapt.backbones.colours import Colours
+from exapt.backbones.hub_pictures import HubPictures, colours_of, patch_of
+from exapt.backbones.wrapped import blocks_of
 from exapt.batch import Batch, Features, offsets_of, pad
 from exapt.domains.base import Inputs
 from exapt.errors import InputError
@@ -24,7 +27,7 @@ COUNT_FROM_PADDING = ("roberta", "camembert", "esm", "mpnet", "longformer")
 
 
 class HubSpec(Spec):
-    """A transformers `AutoModel` over tokens. The domain's ids must be the model's own, or the model start fresh."""
+    """A transformers `AutoModel` over tokens or pictures. Ids of tokens must be the model's own, or it start fresh."""
 
     kind: Literal["hub"] = "hub"
     path: str
@@ -35,17 +38,35 @@ class HubSpec(Spec):
     """False: the same architecture with fresh weights, and a vocabulary as large as the domain's."""
     config: dict[str, Any] | None = None
     """The model's own description, where it is to be built without its folder; written into exapt's checkpoints."""
+    class_token: Literal["drop", "join"] = "drop"
+    """Pictures: leave the class token out, or join its vector to that of every patch, which doubles the width."""
+    colours: Colours | None = None
+    """Pictures: what the model's own are normalised by; None: what its folder says, or ImageNet's figures."""
 
-    def build(self, inputs: Inputs, seed: int | None = None) -> HubBackbone:
-        """Raises `InputError` for a missing folder, pickled or incomplete weights, pictures, or foreign token ids."""
+    def build(self, inputs: Inputs, seed: int | None = None) -> HubBackbone | HubPictures:
+        """Raises `InputError` for a missing folder, pickled or incomplete weights, or inputs it was not made for."""
+        if inputs.kind == "pictures":
+            return self._pictures(inputs, seed)
         if inputs.kind != "tokens":
-            raise InputError(f"backbone.kind=hub takes tokens, not {inputs.kind}; valid here: transformer")
+            raise InputError(f"backbone.kind=hub takes tokens or pictures, not {inputs.kind}")
         source = self if self.pretrained else self.model_copy(update={"config": self._config(inputs)})
         model = _pretrained(source, inputs) if self.pretrained else _fresh(source, seed)
         described = {"pretrained": False, "config": _plain(model.config)}
         return HubBackbone(self.model_copy(update=described), model, inputs)
 
-    def fresh(self, inputs: Inputs, seed: int | None = None) -> HubBackbone:
+    def _pictures(self, inputs: Inputs, seed: int | None) -> HubPictures:
+        """A model over pictures; a fresh one takes the domain's channels where its own do not do."""
+        described = self.config if self.config is not None else _plain(_read_config(self))
+        if not self.pretrained and inputs.channels not in (1, described.get("num_channels", 3)):
+            described = described | {"num_channels": inputs.channels}
+        patch = patch_of(described, self.path)
+        source = self.model_copy(update={"config": described})
+        model = _pretrained(self, inputs) if self.pretrained else _fresh(source, seed)
+        colours = self.colours or (Colours() if self.config is not None else colours_of(self.path))
+        settled = {"pretrained": False, "config": _plain(model.config), "colours": colours}
+        return HubPictures(self.model_copy(update=settled), model, inputs, patch)
+
+    def fresh(self, inputs: Inputs, seed: int | None = None) -> HubBackbone | HubPictures:
         """The same architecture with random weights: what the pre-trained ones are compared with."""
         return self.model_copy(update={"pretrained": False}).build(inputs, seed)
 
@@ -95,36 +116,6 @@ class HubBackbone(Backbone):
         return Features(hidden[real], batch.offsets)
 
 
-def blocks_of(model: nn.Module) -> list[nn.Module]:
-    """[what comes before the layers, layer …, what comes after]: every parameter once, in the order of registration.
-
-    The layers are the list of modules with the most parameters.
-    """
-    lists = [(name, part) for name, part in model.named_modules() if isinstance(part, nn.ModuleList)]
-    if not lists:
-        return [model]
-    name, layers = max(lists, key=lambda item: sum(p.numel() for p in item[1].parameters()))
-    before: list[nn.Module] = []
-    after: list[nn.Module] = []
-    _collect(model, name.split("."), before, after)
-    return [nn.ModuleList(before), *layers, nn.ModuleList(after)]
-
-
-def _collect(model: nn.Module, path: list[str], before: list[nn.Module], after: list[nn.Module]) -> None:
-    """Walk down to the layers, putting what is registered before and after them on its side."""
-    own = list(model.parameters(recurse=False))
-    if own:
-        before.append(nn.ParameterList(own))
-    side = before
-    for name, child in model.named_children():
-        if name != path[0]:
-            side.append(child)
-            continue
-        if len(path) > 1:
-            _collect(child, path[1:], before, after)
-        side = after
-
-
 def _read_config(spec: HubSpec) -> Any:
     """The transformers config of a folder or name."""
     transformers = _library()
@@ -139,7 +130,8 @@ def _pretrained(spec: HubSpec, inputs: Inputs) -> Any:
     transformers = _library()
     config = _read_config(spec)
     _check_weights(spec.path)
-    _check_vocabulary(spec.path, config, inputs)
+    if inputs.kind == "tokens":
+        _check_vocabulary(spec.path, config, inputs)
     options = {"revision": spec.revision, "use_safetensors": True, "trust_remote_code": False, "dtype": torch.float32}
     load = transformers.AutoModel.from_pretrained
     model, report = _asked(spec, lambda: load(spec.path, config=config, output_loading_info=True, **options))

@@ -5,6 +5,7 @@ Shapes: N elements, B examples, L the longest example, H the width of a head.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -93,12 +94,16 @@ class View:
 def view(layout: Layout, rule: Rule, positions: Tensor | None, head: int, dtype: torch.dtype) -> View:
     """Work a rule out for a batch; positions (N, k), or None where every example counts from 0."""
     places = _places(layout, positions)
-    cos, sin = turns(places, head, rule.theta)
-    scale = torch.tensor([head**-0.5, 1.0], device=cos.device).view(2, 1, *[1] * (cos.ndim - 1))
+    cells, where = _shared(places)
+    tables = turns(cells, head, rule.theta)
+    scale = torch.tensor([head**-0.5, 1.0], device=places.device).view(2, 1, *[1] * (cells.ndim - 1))
+    cos, sin = ((scale * table).to(dtype) for table in tables)
+    if where is not None:
+        cos, sin = (table.squeeze(1).index_select(1, where).unflatten(1, places.shape[:2]) for table in (cos, sin))
     far = -1 if rule.reach is None else rule.reach
     return View(
-        cos=(scale * cos).unsqueeze(2).to(dtype),
-        sin=(scale * sin).unsqueeze(2).to(dtype),
+        cos=cos.unsqueeze(2),
+        sin=sin.unsqueeze(2),
         bias=None if layout.way == "packed" else _bias(layout, rule, places, dtype),
         window=(far, 0 if rule.causal else far),
     )
@@ -111,6 +116,25 @@ def _places(layout: Layout, positions: Tensor | None) -> Tensor:
     if positions is None:
         return torch.arange(layout.longest, device=layout.offsets.device)[None, :, None]
     return layout.pad(positions)
+
+
+def _shared(places: Tensor) -> tuple[Tensor, Tensor | None]:
+    """The cells (1, C, k) of a grid that holds whole places (B, L, k), and which of them each is (B · L,).
+
+    The pictures of a batch share a few cells, so that sines are worked out once a cell. The places as they are, and
+    None, where that wins nothing.
+    """
+    if places.device.type != "cpu" or places.is_floating_point() or places.ndim < 3 or places.numel() < 1024:
+        return places, None
+    flat = places.flatten(0, 1)
+    sizes = (flat.amax(0) + 1).tolist()
+    if int(flat.min()) < 0 or 4 * math.prod(sizes) > len(flat):
+        return places, None
+    where = flat[:, 0]
+    for axis, size in enumerate(sizes[1:], 1):
+        where = where * size + flat[:, axis]
+    cells = torch.cartesian_prod(*[torch.arange(size) for size in sizes])
+    return cells.reshape(1, -1, len(sizes)), where
 
 
 def _count(layout: Layout) -> Tensor:

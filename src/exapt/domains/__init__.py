@@ -1,8 +1,9 @@
-"""Fields of data: text, DNA, protein, pictures, tables and atoms. Files become data sets, data sets become batches."""
+"""Fields of data: text, DNA, protein, pictures, tables, graphs and atoms. Files become data sets, these batches."""
 
 from exapt.domains.atoms import AtomsDomain, AtomsSpec
 from exapt.domains.base import MISSING, Arrays, Dataset, Domain, Example, Inputs, Masked, Source, Store
 from exapt.domains.dna import DnaDomain, DnaSpec
+from exapt.domains.graph import GraphDomain, GraphSpec
 from exapt.domains.image import ImageDomain, ImageSpec
 from exapt.domains.protein import ProteinDomain, ProteinSpec
 from exapt.domains.specs import DomainSpec, from_arrays, load_domain
@@ -20,6 +21,8 @@ __all__ = [
     "Domain",
     "DomainSpec",
     "Example",
+    "GraphDomain",
+    "GraphSpec",
     "ImageDomain",
     "ImageSpec",
     "Inputs",

@@ -24,8 +24,9 @@ class Source(Spec):
     """Where examples come from, and which columns of the file matter."""
 
     path: str
-    """A file, a folder of files of one kind, a member of an archive `file.zip::member`, `sklearn:digits`, or
-    `hf:owner/name` (optionally `hf:owner/name:split` or `hf:owner/name:config:split`)."""
+    """A file, a folder of files of one kind, a member of an archive `file.zip::member`, or `hf:owner/name` (optionally
+    `hf:owner/name:split` or `hf:owner/name:config:split`). Pictures that libraries carry: `sklearn:digits`,
+    `sklearn:photos`, `skimage:photos`, `skimage:textures` and `skimage:inked`."""
     column: str | None = None
     """The column or key that holds the text, sequence or picture; None picks the field's usual name."""
     label: str | list[str] | None = None
@@ -80,6 +81,10 @@ class Inputs:
     """Colour channels (kind 'pictures')."""
     patch: int = 0
     """Side of a square patch in pixels (kind 'pictures'); an element is one patch."""
+    mean: tuple[float, ...] = ()
+    """(C,) each channel's mean, which was taken off the raw values; () where nothing was (kind 'pictures')."""
+    spread: tuple[float, ...] = ()
+    """(C,) each channel's deviation, which they were then divided by; () as above."""
     features: int = 0
     """Numbers that describe a node (kind 'nodes'); `Batch.edges` join the nodes."""
     edge_features: int = 0
@@ -93,7 +98,8 @@ class Example:
     """One example as the data set holds it, before packing."""
 
     inputs: np.ndarray
-    """Token ids (n,), a picture (H, W, C) in uint8 or float, nodes (n, F), or packed atoms (`structure.packed`)."""
+    """Token ids (n,), a picture (H, W, C) in uint8 or float, a node's number (1,), or a graph or atoms packed into one
+    array."""
     index: int
     """Its row in the store."""
     targets: Mapping[str, np.ndarray] = field(default_factory=dict)
@@ -218,6 +224,10 @@ class Domain(ABC):
     def collate(self, examples: Sequence[Example]) -> Batch:
         """Pack examples; float pictures in (B, C, H, W), token ids as int64 with any ends added."""
 
+    def collate_training(self, examples: Sequence[Example]) -> Batch:
+        """As `collate`, for a step of training: it may draw a part of what surrounds the examples."""
+        return self.collate(examples)
+
     @abstractmethod
     def mask(self, batch: Batch, ratio: float, rng: torch.Generator) -> Masked:
         """Hide a share of each example's elements."""
@@ -229,6 +239,10 @@ class Domain(ABC):
     def views(self, batch: Batch, rng: torch.Generator, count: int = 2) -> list[Batch]:
         """Independent random views of every example, each a batch of as many examples in the same order."""
         raise InputError(f"{type(self).__name__}: this domain has no views")
+
+    def viewing(self, changes: Mapping[str, Any]) -> Self:
+        """The same domain with some keys of its views set otherwise."""
+        raise InputError(f"objective.viewing: {type(self).__name__} has no keys of views to change; leave it out")
 
     def transformations(self) -> Sequence[Transformation]:
         """Named changes that a representation may be invariant to; by default none."""
@@ -264,6 +278,10 @@ class Domain(ABC):
         One matrix for `train` and one for each of the others; vocabularies and weights are learnt on `train` alone.
         """
         raise InputError(f"{type(self).__name__}: this domain has no classical baseline")
+
+    def classical_raw(self, train: Dataset, others: Sequence[Dataset] = ()) -> list[Any]:
+        """As `classical`, from each example's own values alone, where that is something else: a node's features."""
+        raise InputError(f"{type(self).__name__}: its classical baseline has no raw form; use features=usual")
 
     def classical_elements(self, dataset: Dataset) -> Any:
         """Features (N, p) of every element that `collate` keeps, for the baseline of per-element tasks."""

@@ -20,6 +20,7 @@ from exapt.domains.kmers import complement_ids, kmer_tokens, spell_kmers
 from exapt.domains.letters import Alphabet
 from exapt.domains.pieces import Piece
 from exapt.domains.records import SEQUENCES, Format, Opened, open_source
+from exapt.domains.spans import SpanViews
 from exapt.domains.tokens import PLAIN, SPECIAL, TokenDomain
 from exapt.domains.views import Changed, Transformation
 from exapt.errors import InputError
@@ -52,6 +53,8 @@ class DnaSpec(Spec):
     """Whether pre-training may read the other strand; None means wherever the tokens allow it (not byte-pair)."""
     sample: int = Field(default=50_000_000, ge=1)
     """Bases of the corpus, from its start, that byte-pair tokens are learnt from."""
+    views: SpanViews = SpanViews()
+    """What objectives that compare views see of a sequence, each view of either strand."""
 
     @model_validator(mode="after")
     def _strands(self) -> Self:
@@ -70,7 +73,7 @@ class DnaSpec(Spec):
                 "domain dna: byte-pair tokens are learnt from a corpus; give one, or use tokens base or kmer"
             )
         opened = open_source(corpus, SEQUENCES)
-        key = self.model_dump(mode="json", exclude={"length", "reverse_complement"})
+        key = self.model_dump(mode="json", exclude={"length", "reverse_complement", "views"})
         return DnaDomain(self, bpe.learn(opened, key, cache, lambda: self._train(opened)))
 
     def _train(self, opened: Opened) -> Tokenizer:

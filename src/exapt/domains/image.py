@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -18,8 +18,12 @@ from exapt.domains.hashing import mix
 from exapt.domains.patches import patch_positions, patchify
 from exapt.domains.picture_views import PictureViews
 from exapt.domains.pictures import PictureSource
-from exapt.domains.picturing import Shape, fit, read_pictures
+from exapt.domains.picturing import Shape, read_pictures
+from exapt.domains.random_views import random_views
+from exapt.domains.resizing import fit
+from exapt.domains.scale import Scale
 from exapt.domains.targets import element_targets_of, targets_of
+from exapt.domains.viewing import PictureViewSpec
 from exapt.domains.views import Transformation
 from exapt.errors import InputError
 from exapt.files import write_json
@@ -36,29 +40,43 @@ class ImageSpec(Spec):
     patch: int = Field(default=4, ge=1)
     """Side of a square patch in pixels; it must divide height and width. Nothing is ever padded."""
     size: PositiveInt | tuple[PositiveInt, PositiveInt] | None = None
-    """Side, or height and width, that every picture is scaled to cover and then cut to around its centre. None takes
+    """Side, or height and width, that every picture is brought to, as `fit` says. None takes
     pictures as they are; they must then have one size."""
+    fit: Literal["cover", "stretch"] = "cover"
+    """How a picture is brought to `size`: scaled to cover it and cut, or each side by itself, which loses nothing at
+    the border: for detection."""
     channels: Literal[1, 3, 4] | None = None
     """Read picture files as grey (1), colour (3) or colour with opacity (4); None as they are."""
     target: Literal["normalised", "pixels"] = "normalised"
     """What masked modelling predicts of a hidden patch: its pixels less their own mean, over their own spread, as MAE
     does; or as they are, which also asks how bright a patch is: for patches so small that this is most of them."""
+    views: PictureViewSpec = PictureViewSpec()
+    """The random views of contrastive objectives: what changes from view to view is what they learn to ignore."""
 
     def build(self, corpus: Source | Arrays | None = None, cache: Path | None = None) -> ImageDomain:
         """Learn size, channels, and each channel's mean and spread from a corpus."""
         if corpus is None:
             raise InputError("domain image: size, channels and brightness are learnt from a corpus; give one")
-        dataset = read_pictures(PictureSource(corpus, self.channels), self.size, None, self._key(), cache, 1)
+        dataset = read_pictures(
+            PictureSource(corpus, self.channels), self.size, None, self._key(), cache, 1, self.stretch
+        )
         shape = Shape(*dataset.store[0].shape)
         self._check(shape, corpus.path)
-        return ImageDomain(self, shape, *_brightness(dataset))
+        self.views.plan(*shape)
+        return ImageDomain(self, shape, *_brightness(dataset), _range(dataset))
 
     def restore(self, folder: Path, learned: dict[str, Any]) -> ImageDomain:
         """The domain that was saved in a folder."""
-        return ImageDomain(self, Shape(*learned["shape"]), np.array(learned["mean"]), np.array(learned["spread"]))
+        shape, (lowest, highest) = Shape(*learned["shape"]), learned["range"]
+        return ImageDomain(self, shape, np.array(learned["mean"]), np.array(learned["spread"]), (lowest, highest))
 
     def _key(self) -> str:
-        return repr((self.size, self.channels))
+        return repr((self.size, self.channels, self.fit))
+
+    @property
+    def stretch(self) -> bool:
+        """Whether each side is scaled by itself."""
+        return self.fit == "stretch"
 
     def _check(self, shape: Shape, path: str) -> None:
         if shape.height % self.patch or shape.width % self.patch:
@@ -72,11 +90,25 @@ class ImageSpec(Spec):
 
 def _brightness(dataset: Dataset, most: int = 5000) -> tuple[np.ndarray, np.ndarray]:
     """Mean and standard deviation (C,) of each channel over at most so many pictures, evenly spaced."""
-    places = np.unique(np.linspace(0, len(dataset) - 1, min(most, len(dataset))).astype(int))
-    moments = np.array([[f(p, axis=(0, 1)) for f in (_mean, _square)] for p in (dataset.store[i] for i in places)])
+    some = _some(dataset, most)
+    moments = np.array([[f(p, axis=(0, 1)) for f in (_mean, _square)] for p in some])
     mean, square = moments.mean(axis=0)
     spread = np.sqrt(np.maximum(square - mean**2, 0))
     return mean, np.where(spread > 1e-6 * (1 + np.abs(mean)), spread, 1.0)
+
+
+def _some(dataset: Dataset, most: int) -> list[np.ndarray]:
+    places = np.unique(np.linspace(0, len(dataset) - 1, min(most, len(dataset))).astype(int))
+    return [dataset.store[i] for i in places]
+
+
+def _range(dataset: Dataset, most: int = 5000) -> tuple[float, float]:
+    """Least and most a pixel can be: 0 and 255 of bytes, else what at most so many pictures have."""
+    if dataset.store[0].dtype == np.uint8:
+        return 0.0, 255.0
+    some = _some(dataset, most)
+    lowest, highest = float(min(p.min() for p in some)), float(max(p.max() for p in some))
+    return lowest, highest if highest > lowest else lowest + 1
 
 
 def _mean(picture: np.ndarray, axis: tuple[int, int]) -> np.ndarray:
@@ -92,11 +124,21 @@ class ImageDomain(Domain):
 
     baseline: ClassVar[str] = "pixels"
 
-    def __init__(self, spec: ImageSpec, shape: Shape, mean: np.ndarray, spread: np.ndarray) -> None:
+    def __init__(
+        self, spec: ImageSpec, shape: Shape, mean: np.ndarray, spread: np.ndarray, reach: tuple[float, float]
+    ) -> None:
         self.spec: ImageSpec = spec
-        self.shape, self.mean, self.spread = shape, mean, spread
+        self.shape, self.mean, self.spread, self.reach = shape, mean, spread, reach
+        self.plan = spec.views.plan(*shape)
         self.rows, self.columns = shape.height // spec.patch, shape.width // spec.patch
-        self.inputs = Inputs("pictures", channels=shape.channels, patch=spec.patch, length=self.elements)
+        self.inputs = Inputs(
+            "pictures",
+            channels=shape.channels,
+            patch=spec.patch,
+            length=self.elements,
+            mean=tuple(mean.tolist()),
+            spread=tuple(spread.tolist()),
+        )
 
     @property
     def elements(self) -> int:
@@ -105,7 +147,18 @@ class ImageDomain(Domain):
 
     def read(self, source: Source | Arrays, cache: Path | None = None) -> Dataset:
         found = PictureSource(source, self.spec.channels)
-        return read_pictures(found, self.spec.size, self.shape, self.spec._key(), cache, self.elements)
+        return read_pictures(
+            found, self.spec.size, self.shape, self.spec._key(), cache, self.elements, self.spec.stretch
+        )
+
+    def frames(self, source: Source | Arrays) -> list[tuple[str, int, int]]:
+        """Name, height and width of every picture of a source as it was before it was brought to one size."""
+        found = PictureSource(source, self.spec.channels)
+        return [
+            (piece.where(i), *picture.shape[:2])
+            for piece in found.pieces()
+            for i, picture in enumerate(piece.values)  # type: ignore[arg-type]
+        ]
 
     def collate(self, examples: Sequence[Example]) -> Batch:
         size = (0, *self.shape)
@@ -148,6 +201,18 @@ class ImageDomain(Domain):
         target = normalised(patches[where]) if self.spec.target == "normalised" else patches[where]
         return Masked(visible, where, target, queries)
 
+    def views(self, batch: Batch, rng: torch.Generator, count: int = 2) -> list[Batch]:
+        """Independent random views as `domain.views` says, on the device of the batch, in the order of its examples."""
+        scale = Scale(torch.tensor(self.mean), torch.tensor(self.spread), *self.reach)
+        views = random_views(batch.inputs, self.spec.views, self.plan, scale, rng, count)
+        return [replace(batch, inputs=view, element_targets={}) for view in views]
+
+    def viewing(self, changes: Mapping[str, Any]) -> ImageDomain:
+        """The same domain with some keys of `domain.views` set otherwise; raises `InputError` for others."""
+        views = PictureViewSpec.parse({**self.spec.views.plain(), **changes}, "objective.viewing")
+        spec = self.spec.model_copy(update={"views": views})
+        return ImageDomain(spec, self.shape, self.mean, self.spread, self.reach)
+
     def transformations(self) -> list[Transformation]:
         """Turned, mirrored, moved, cropped, lighter, noisy, and with three channels in other colours."""
         return PictureViews(torch.tensor(self.mean), torch.tensor(self.spread)).all()
@@ -177,6 +242,7 @@ class ImageDomain(Domain):
 
     def save(self, folder: Path) -> None:
         learned = {"shape": list(self.shape), "mean": self.mean.tolist(), "spread": self.spread.tolist()}
+        learned["range"] = list(self.reach)
         write_json(folder / "domain.json", {"spec": self.spec.plain(), "learned": learned})
 
 

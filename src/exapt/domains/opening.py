@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import io
 import zipfile
 import zlib
 from collections.abc import Collection, Iterator
@@ -71,6 +72,12 @@ class File:
                 raise InputError(f"{self.name}: not UTF-8 text ({error.reason}); save it as UTF-8") from None
             except OSError as error:
                 raise InputError(f"{self.name}: cannot be read ({error.strerror or error})") from None
+
+    @contextmanager
+    def text(self) -> Iterator[IO[str]]:
+        """The uncompressed text, UTF-8, as `open`."""
+        with self.open() as raw, io.TextIOWrapper(raw, encoding="utf-8-sig") as text:
+            yield text
 
     def checksum(self) -> str:
         """SHA-256 of the stored bytes of a file, or the CRC and size of a member."""

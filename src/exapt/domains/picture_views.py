@@ -11,13 +11,11 @@ from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
-from torch.nn.functional import affine_grid, grid_sample
 
 from exapt.batch import Batch
+from exapt.domains.colours import hued
 from exapt.domains.views import Changed, Transformation, uniform
-
-HUES = torch.tensor([[0.299, 0.587, 0.114], [0.596, -0.274, -0.322], [0.211, -0.523, 0.312]])
-"""RGB to YIQ: brightness, and two axes of colour that a turn of the hue turns."""
+from exapt.domains.warping import moved, turn, window
 
 
 @dataclass(frozen=True)
@@ -62,11 +60,7 @@ class PictureViews:
         """The colour circle turned by up to `strength` degrees, brightness kept."""
         raw = self._raw(batch)
         angle = uniform(len(batch), math.radians(strength), rng).to(raw.device)
-        c, s = angle.cos()[:, 0], angle.sin()[:, 0]
-        turn = torch.eye(3, device=raw.device).repeat(len(batch), 1, 1)
-        turn[:, 1, 1], turn[:, 1, 2], turn[:, 2, 1], turn[:, 2, 2] = c, -s, s, c
-        axes = HUES.to(raw)
-        colours = torch.einsum("bij,bjhw->bihw", torch.linalg.inv(axes) @ turn @ axes, raw[:, :3])
+        colours = torch.einsum("bij,bjhw->bihw", hued(angle[:, 0]).to(raw), raw[:, :3])
         return Changed(self._with(batch, torch.cat([colours, raw[:, 3:]], 1)), _circle(angle, strength))
 
     def colour(self, batch: Batch) -> Tensor:
@@ -111,10 +105,8 @@ class PictureViews:
 def rotated(batch: Batch, strength: float, rng: torch.Generator) -> Changed:
     """Turned around the centre by up to `strength` degrees."""
     angle = uniform(len(batch), math.radians(strength), rng).to(batch.inputs.device)
-    c, s, zero = angle.cos(), angle.sin(), torch.zeros_like(angle)
-    side = batch.inputs.shape[2] / batch.inputs.shape[3]
-    rows = torch.cat([c, -s * side, zero, s / side, c, zero], 1)
-    return Changed(_moved(batch, rows), _circle(angle, strength))
+    maps = turn(angle[:, 0], batch.inputs.shape[2] / batch.inputs.shape[3])
+    return Changed(_moved(batch, maps), _circle(angle, strength))
 
 
 def flipped(batch: Batch, strength: float, rng: torch.Generator) -> Changed:
@@ -127,15 +119,14 @@ def flipped(batch: Batch, strength: float, rng: torch.Generator) -> Changed:
 def shifted(batch: Batch, strength: float, rng: torch.Generator) -> Changed:
     """Moved by up to `strength` of height and width."""
     move = uniform(len(batch), strength, rng, 2).to(batch.inputs.device)
-    one, zero = torch.ones(len(batch), 1, device=move.device), torch.zeros(len(batch), 1, device=move.device)
-    return Changed(_moved(batch, torch.cat([one, zero, 2 * move[:, :1], zero, one, 2 * move[:, 1:]], 1)), move)
+    return Changed(_moved(batch, window(2 * move, torch.ones_like(move))), move)
 
 
 def cropped(batch: Batch, strength: float, rng: torch.Generator) -> Changed:
     """A part around the centre, up to `strength` of each side cut off, scaled to the whole."""
     cut = (uniform(len(batch), 0.5, rng) + 0.5).to(batch.inputs.device) * strength
-    zero = torch.zeros_like(cut)
-    return Changed(_moved(batch, torch.cat([1 - cut, zero, zero, zero, 1 - cut, zero], 1)), cut)
+    size = (1 - cut).expand(-1, 2)
+    return Changed(_moved(batch, window(torch.zeros_like(size), size)), cut)
 
 
 def noisy(batch: Batch, strength: float, rng: torch.Generator) -> Changed:
@@ -144,11 +135,9 @@ def noisy(batch: Batch, strength: float, rng: torch.Generator) -> Changed:
     return Changed(replace(batch, inputs=batch.inputs + strength * noise))
 
 
-def _moved(batch: Batch, rows: Tensor) -> Batch:
-    """Resampled by affine maps (B, 6), row by row."""
-    size = list(batch.inputs.shape)
-    grid = affine_grid(rows.reshape(-1, 2, 3).to(batch.inputs), size, align_corners=False)
-    return replace(batch, inputs=grid_sample(batch.inputs, grid, padding_mode="border", align_corners=False))
+def _moved(batch: Batch, maps: Tensor) -> Batch:
+    """Resampled by maps of places (B, 2, 3)."""
+    return replace(batch, inputs=moved(batch.inputs, maps))
 
 
 def _circle(angle: Tensor, strength: float) -> Tensor:

@@ -1,4 +1,4 @@
-"""Reading pictures: folders, npz, npy, parquet, Hugging Face data sets, arrays and scikit-learn's digits."""
+"""Reading pictures: folders, npz, npy, parquet, Hugging Face data sets, arrays, and those that libraries carry."""
 
 from __future__ import annotations
 
@@ -11,8 +11,11 @@ from typing import Any
 import numpy as np
 
 from exapt.domains.base import Arrays, Source
+from exapt.domains.boxed import Collection
+from exapt.domains.carried import SCHEMES, carried
 from exapt.domains.opening import PICTURES, File, find_files
 from exapt.domains.pieces import ROWS, Piece, Wanted, finish_columns, first_records, from_file, require
+from exapt.domains.special import special
 from exapt.domains.tables import open_hub, read_hub, read_parquet
 from exapt.errors import InputError
 from exapt.spec import digest
@@ -26,7 +29,6 @@ NATURAL = {"1": "L", "LA": "L", "L": "L", "RGBA": "RGBA"}
 """What a picture file of each mode is read as; every other mode of 8 bits as RGB."""
 DEEP = ("I", "F")
 """First letters of the modes of more than 8 bits, all of one channel; they are kept, as Pillow would clip them."""
-DIGITS = "sklearn:digits"
 
 
 class PictureSource:
@@ -39,7 +41,8 @@ class PictureSource:
         self.path = source.path
         self.files: list[File] = []
         self.hub: Any = None
-        if isinstance(source, Arrays) or source.path == DIGITS:
+        self.special: Collection | None = None if isinstance(source, Arrays) else special(source.path)
+        if self.in_memory or self.special is not None:
             return
         if source.path.startswith("hf:"):
             self.hub = open_hub(source.path)
@@ -49,10 +52,12 @@ class PictureSource:
     @property
     def in_memory(self) -> bool:
         """Whether nothing is to be gained from a cache."""
-        return isinstance(self.source, Arrays) or self.path == DIGITS
+        return isinstance(self.source, Arrays) or (self.special is None and self.path.startswith(SCHEMES))
 
     def contents(self) -> str:
         """A hash of what was found, without where it lies."""
+        if self.special is not None:
+            return self.special.contents()
         if self.hub is not None:
             return digest(["hub", self.hub._fingerprint])
         return digest([[str(file.within), file.checksum()] for file in self.files])
@@ -69,8 +74,11 @@ class PictureSource:
             yield from _slices(
                 as_pictures(self.source.values, self.path), dict(self.source.columns), self.wanted, self.path
             )
-        elif self.path == DIGITS:
-            yield from _digits(self.wanted)
+        elif self.special is not None:
+            yield from self.special.pieces(self.wanted)
+        elif self.in_memory:
+            found = carried(self.path)
+            yield from _slices(found.pictures, found.columns, self.wanted, self.path)
         elif self.hub is not None:
             yield from read_hub(self.hub, self.path, self.wanted)
         elif self.files[0].suffix in PICTURES:
@@ -89,19 +97,45 @@ class PictureSource:
 
 
 def decode(value: Any, where: str, channels: int | None) -> np.ndarray:
-    """A picture (H, W, C) from a file, bytes, a Hugging Face record or a Pillow image; damage is an `InputError`."""
+    """A picture (H, W, C) from a file, bytes, a Hugging Face record or a Pillow image; damage is an `InputError`.
+
+    It is turned as its camera says, of several frames the first is taken, and where opacity is not asked for, what can
+    be seen through lies on white: what colour it has underneath is chance.
+    """
     try:
-        from PIL import Image, ImageOps
+        from PIL import Image, ImageOps, UnidentifiedImageError
     except ImportError:
         raise InputError(f"{where}: reading picture files needs `pip install exapt[vision]`") from None
     try:
         with _opened(value, Image) as image:
             upright = ImageOps.exif_transpose(image)
-            mode = MODES.get(channels or 0) or NATURAL.get(image.mode, "RGB")
-            array = np.asarray(upright if image.mode.startswith(DEEP) else upright.convert(mode))
+            if image.mode.startswith(DEEP):
+                array = _deep(np.asarray(upright), channels, where)
+            else:
+                array = np.asarray(_converted(upright, channels, Image))
+    except InputError:
+        raise
+    except UnidentifiedImageError:
+        raise InputError(f"{where}: not a picture in a format that Pillow reads; take it out or save it anew") from None
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise InputError(f"{where}: a damaged picture, or not one ({error}); take it out or fetch it anew") from None
     return _storable(_with_channels(array, where), where)
+
+
+def _converted(picture: Any, channels: int | None, image: Any) -> Any:
+    """A Pillow image of 8 bits in the mode for so many channels, or the one it is read as."""
+    mode = MODES.get(channels or 0) or NATURAL.get(picture.mode, "RGB")
+    if mode != "RGBA" and picture.has_transparency_data:
+        seen = picture.convert("RGBA")
+        picture = image.alpha_composite(image.new("RGBA", seen.size, "white"), seen)
+    return picture.convert(mode)
+
+
+def _deep(picture: np.ndarray, channels: int | None, where: str) -> np.ndarray:
+    """A grey picture (H, W) of more than 8 bits with the channels asked for."""
+    if channels == 4:
+        raise InputError(f"{where}: a grey picture of {picture.dtype} pixels has no opacity; valid channels: 1, 3")
+    return np.repeat(picture[:, :, None], channels or 1, axis=2)
 
 
 def _opened(value: Any, image: Any) -> Any:
@@ -190,12 +224,3 @@ def _arrays(file: File, wanted: Wanted) -> Iterator[Piece]:
         raise InputError(
             f"{file.name}: not a readable array file ({error}); arrays of Python objects are refused"
         ) from None
-
-
-def _digits(wanted: Wanted) -> Iterator[Piece]:
-    """scikit-learn's 1,797 handwritten digits of 8 × 8, their 17 grey levels spread over 0 … 255."""
-    from sklearn.datasets import load_digits
-
-    data = load_digits()
-    pictures = np.round(data.images * (255 / 16)).astype(np.uint8)[:, :, :, None]
-    yield from _slices(pictures, {"label": data.target}, wanted, DIGITS)

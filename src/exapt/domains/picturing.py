@@ -7,19 +7,19 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import torch
-from torch.nn.functional import interpolate
 
 from exapt.domains.base import Dataset
+from exapt.domains.boxes import BOXES, checked
 from exapt.domains.caching import cached
 from exapt.domains.pictures import WHAT, PictureSource
-from exapt.domains.pieces import as_column
+from exapt.domains.pieces import Piece, as_column
+from exapt.domains.resizing import fit, fit_boxes
 from exapt.domains.stores import PictureStore
 from exapt.errors import InputError
 from exapt.files import read_json, write_json
 from exapt.spec import digest
 
-VERSION = 1
+VERSION = 2
 Size = int | tuple[int, int] | None
 
 
@@ -31,67 +31,72 @@ class Shape(NamedTuple):
     channels: int
 
 
-def fit(picture: np.ndarray, size: tuple[int, int], stretch: bool = False) -> np.ndarray:
-    """(H, W, C) scaled to cover (h, w), then cut around its centre; `stretch` scales each side by itself instead."""
-    height, width = picture.shape[:2]
-    if (height, width) == size:
-        return picture
-    scale = max(size[0] / height, size[1] / width)
-    scaled = size if stretch else (max(size[0], round(height * scale)), max(size[1], round(width * scale)))
-    planes = torch.from_numpy(np.array(picture, dtype=np.float32)).permute(2, 0, 1)[None]
-    large = (
-        interpolate(planes, scaled, mode="bilinear", antialias=True, align_corners=False)[0].permute(1, 2, 0).numpy()
-    )
-    top, left = (scaled[0] - size[0]) // 2, (scaled[1] - size[1]) // 2
-    cut = large[top : top + size[0], left : left + size[1]]
-    return np.round(cut).clip(0, 255).astype(np.uint8) if picture.dtype == np.uint8 else cut
-
-
 def read_pictures(
-    found: PictureSource, size: Size, shape: Shape | None, key: str, cache: Path | None, elements: int
+    found: PictureSource,
+    size: Size,
+    shape: Shape | None,
+    key: str,
+    cache: Path | None,
+    elements: int,
+    stretch: bool = False,
 ) -> Dataset:
-    """Every picture of a source. After `size` is applied all must have one shape: the domain's, or the first one's."""
+    """Every picture of a source. After `size` is applied all must have one shape: the domain's, or the first one's.
+
+    A column of boxes is checked, and moves with its pictures.
+    """
     if cache is None or found.in_memory:
-        gatherer = _Gatherer(size, shape)
+        gatherer = _Gatherer(size, shape, None, stretch)
         gatherer.read(found)
         pictures = np.stack(gatherer.pictures)
-        return _dataset(PictureStore(pictures, elements), gatherer.columns, found)
+        return _dataset(PictureStore(pictures, elements), gatherer.columns, gatherer.lost, found)
 
     def write(folder: Path) -> None:
         with (folder / "pictures.bin").open("wb") as file:
-            gatherer = _Gatherer(size, None, file)
+            gatherer = _Gatherer(size, None, file, stretch)
             gatherer.read(found)
         write_json(folder / "store.json", gatherer.facts())
         write_json(folder / "columns.json", gatherer.columns)
+        write_json(folder / "lost.json", gatherer.lost)
 
     asked = found.source.model_dump(exclude={"path"})  # type: ignore[union-attr]
     folder = cached(cache, f"pictures-{digest([VERSION, key, asked, found.contents()])}", write)
     store = PictureStore.open(folder, elements)
     _check(Shape(*store.pictures.shape[1:]), shape, found.path, "the domain's")
-    return _dataset(store, read_json(folder / "columns.json"), found)
+    return _dataset(store, read_json(folder / "columns.json"), read_json(folder / "lost.json"), found)
 
 
 class _Gatherer:
     """Pictures of one shape, kept in memory or written to a file."""
 
-    def __init__(self, size: Size, shape: Shape | None, file: Any = None) -> None:
+    def __init__(self, size: Size, shape: Shape | None, file: Any = None, stretch: bool = False) -> None:
         self.size = (size, size) if isinstance(size, int) else size
+        self.stretch = stretch
         self.shape, self.file = shape, file
         self.whose = "the domain's" if shape else "the first one's"
         self.dtype: np.dtype[Any] | None = None
         self.pictures: list[np.ndarray] = []
         self.columns: dict[str, list[Any]] = {}
-        self.count = 0
+        self.count = self.lost = 0
         self.hash = hashlib.sha256()
 
     def read(self, found: PictureSource) -> None:
         for piece in found.pieces():
             for index, picture in enumerate(piece.values):  # type: ignore[arg-type]
-                self._add(fit(picture, self.size) if self.size else picture, piece.where(index))
+                self._add(fit(picture, self.size, self.stretch) if self.size else picture, piece.where(index))
             for name, values in piece.columns.items():
-                self.columns.setdefault(name, []).extend(values)
+                self.columns.setdefault(name, []).extend(self._boxes(piece) if name == BOXES else values)
         if not self.count:
             raise InputError(f"{found.path}: no pictures in it; expected {WHAT}")
+
+    def _boxes(self, piece: Piece) -> list[Any]:
+        """Each picture's boxes, checked, and moved with it."""
+        found = []
+        for index, (picture, given) in enumerate(zip(piece.values, piece.columns[BOXES], strict=True)):  # type: ignore[arg-type]
+            rows = checked(given, picture.shape[:2], piece.where(index))
+            moved = fit_boxes(rows, picture.shape[:2], self.size or picture.shape[:2], self.stretch)
+            self.lost += moved.lost
+            found.append(moved.rows)
+        return found
 
     def _add(self, picture: np.ndarray, where: str) -> None:
         self.shape = self.shape or Shape(*picture.shape)
@@ -125,6 +130,7 @@ def _check(shape: Shape, wanted: Shape | None, where: str, whose: str) -> None:
     raise InputError(f"{where}: it has {channels}; for picture files set domain.channels to 1 or 3")
 
 
-def _dataset(store: PictureStore, columns: dict[str, list[Any]], found: PictureSource) -> Dataset:
+def _dataset(store: PictureStore, columns: dict[str, list[Any]], lost: int, found: PictureSource) -> Dataset:
     arrays = {name: as_column(values) for name, values in columns.items()}
-    return Dataset(store, np.arange(len(store)), arrays, source=found.path, roles=found.wanted.roles)
+    skipped = {"boxes whose centre was cut away": lost} if lost else {}
+    return Dataset(store, np.arange(len(store)), arrays, source=found.path, skipped=skipped, roles=found.wanted.roles)

@@ -16,6 +16,7 @@ from exapt.domains.classical import sequence_features, window_one_hot
 from exapt.domains.letters import Alphabet
 from exapt.domains.pieces import Letters, Piece
 from exapt.domains.records import SEQUENCES, Format
+from exapt.domains.spans import SpanViews
 from exapt.domains.text import as_texts
 from exapt.domains.tokens import PLAIN, SPECIAL, TokenDomain
 from exapt.spec import Spec
@@ -31,6 +32,8 @@ class ProteinSpec(Spec):
     kind: Literal["protein"] = "protein"
     length: int = Field(default=512, ge=4)
     """The longest example in residues, its start and end token included."""
+    views: SpanViews = SpanViews()
+    """What objectives that compare views see of a sequence."""
 
     def build(self, corpus: Source | Arrays | None = None, cache: Path | None = None) -> ProteinDomain:
         """The domain; nothing is learnt from a corpus."""

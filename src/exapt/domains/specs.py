@@ -12,6 +12,7 @@ from pydantic import Field, TypeAdapter, ValidationError
 from exapt.domains.atoms import AtomsSpec
 from exapt.domains.base import Arrays, Domain
 from exapt.domains.dna import DnaSpec
+from exapt.domains.graph import GraphSpec
 from exapt.domains.image import ImageSpec
 from exapt.domains.protein import ProteinSpec
 from exapt.domains.table import TableSpec
@@ -20,7 +21,7 @@ from exapt.errors import InputError
 from exapt.files import read_json
 
 DomainSpec = Annotated[
-    TextSpec | DnaSpec | ProteinSpec | ImageSpec | TableSpec | AtomsSpec, Field(discriminator="kind")
+    TextSpec | DnaSpec | ProteinSpec | ImageSpec | TableSpec | GraphSpec | AtomsSpec, Field(discriminator="kind")
 ]
 """One of the fields, told apart by `kind`."""
 

@@ -16,7 +16,9 @@ import scipy.sparse as sp
 import torch
 from pydantic import Field
 
+from exapt.batch import Batch
 from exapt.domains.base import Arrays, Dataset, Source
+from exapt.domains.cells import CellViews
 from exapt.domains.columns import UNKNOWN, Column, Kind, Number, column_of, learn_column, numbers
 from exapt.domains.opening import TABLES
 from exapt.domains.pieces import Piece, require
@@ -46,6 +48,8 @@ class TableSpec(Spec):
     """Most categories of a column; rarer ones, and those the corpus does not hold, count as unknown."""
     missing: list[str] = ["", "?", "NA", "N/A", "NaN", "nan", "null", "None"]
     """What a cell without a value says."""
+    views: CellViews = CellViews()
+    """What objectives that compare views see of a row."""
 
     def build(self, corpus: Source | Arrays | None = None, cache: Path | None = None) -> TableDomain:
         """Learn the columns from a corpus; one that is the same in every row is left out, and noted."""
@@ -121,6 +125,10 @@ class TableDomain(TokenDomain):
             codes = column.codes(piece.columns[column.name], self.missing, piece.where)
             ids[:, place] = np.where(codes == UNKNOWN, SPECIAL["unknown"], start + codes)
         return ids.reshape(-1), np.full(len(piece), len(self.columns), dtype=np.int64)
+
+    def views(self, batch: Batch, rng: torch.Generator, count: int = 2) -> list[Batch]:
+        """Rows with a share of their cells drawn from other rows (`CellViews`)."""
+        return [self.spec.views.view(batch, len(self.columns), rng) for _ in range(count)]
 
     def decode(self, ids: np.ndarray | torch.Tensor) -> str:
         """Column by column, intervals or categories; an unknown one shows as �."""

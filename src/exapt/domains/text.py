@@ -16,6 +16,7 @@ from exapt.domains.base import Arrays, Dataset, Source
 from exapt.domains.classical import tfidf
 from exapt.domains.pieces import Piece
 from exapt.domains.records import TEXTS, Format, Opened, open_source
+from exapt.domains.spans import SpanViews
 from exapt.domains.tokens import PLAIN, SPECIAL, TokenDomain
 from exapt.errors import InputError
 from exapt.spec import Spec
@@ -40,6 +41,8 @@ class TextSpec(Spec):
     """Whether to write everything in lower case."""
     sample: int = Field(default=200_000_000, ge=1)
     """Characters of the corpus, from its start, that the vocabulary is learnt from."""
+    views: SpanViews = SpanViews()
+    """What objectives that compare views see of a text."""
 
     def build(self, corpus: Source | Arrays | None = None, cache: Path | None = None) -> TextDomain:
         """Learn the vocabulary from a corpus."""
@@ -52,7 +55,7 @@ class TextSpec(Spec):
         return TextDomain(self, tokenizer=self._learn(opened, texts, cache))
 
     def _learn(self, opened: Opened, texts: Iterator[str], cache: Path | None) -> Tokenizer:
-        key = self.model_dump(mode="json", exclude={"length"})
+        key = self.model_dump(mode="json", exclude={"length", "views"})
         return bpe.learn(opened, key, cache, lambda: bpe.train_text(texts, self.vocabulary, self.lower))
 
     def restore(self, folder: Path, learned: dict[str, Any]) -> TextDomain:

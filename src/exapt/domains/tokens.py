@@ -19,6 +19,7 @@ from exapt.domains.hashing import ngram_hashes
 from exapt.domains.masking import choose, corrupt
 from exapt.domains.pieces import Piece
 from exapt.domains.records import Format, open_source
+from exapt.domains.spans import SpanViews
 from exapt.domains.targets import element_targets_of, targets_of
 from exapt.domains.token_views import token_views
 from exapt.domains.views import Transformation
@@ -76,7 +77,7 @@ class TokenDomain(Domain):
     def digest(self) -> str:
         """A hash of all that fixes the ids."""
         tokenizer = self.tokenizer.to_str() if self.tokenizer else ""
-        return digest([self.spec.model_dump(mode="json", exclude={"length"}), self.learned(), tokenizer])
+        return digest([self.spec.model_dump(mode="json", exclude={"length", "views"}), self.learned(), tokenizer])
 
     def kept(self, dataset: Dataset) -> np.ndarray:
         return np.minimum(dataset.lengths, self.room)
@@ -112,6 +113,11 @@ class TokenDomain(Domain):
         where = choose(batch.inputs >= PLAIN, batch.offsets, ratio, rng)
         seen = corrupt(batch.inputs, where, SPECIAL["mask"], PLAIN, self.inputs.vocabulary, rng)
         return Masked(replace(batch, inputs=seen), where, batch.inputs[where])
+
+    def views(self, batch: Batch, rng: torch.Generator, count: int = 2) -> list[Batch]:
+        """Spans with a share of their tokens hidden (`SpanViews`), after a change of the field's own (`augment`)."""
+        spec = getattr(self.spec, "views", None) or SpanViews()
+        return [spec.view(self.augment(batch, rng), PLAIN, SPECIAL["mask"], self.ends, rng) for _ in range(count)]
 
     def transformations(self) -> list[Transformation]:
         """Tokens hidden, and tokens in another order."""

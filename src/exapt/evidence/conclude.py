@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -12,49 +13,20 @@ from exapt.evidence.bands import Band, band
 from exapt.evidence.curves import Curves
 from exapt.evidence.finding import Finding
 from exapt.evidence.forecast import Forecast, forecast
-from exapt.evidence.paired import Comparison, compare, holm, seeds_allow
+from exapt.evidence.paired import Comparison, compare, seeds_allow
+from exapt.evidence.pairs import Pair, compare_pairs
 from exapt.evidence.saved import LabelsSaved, labels_saved
 from exapt.evidence.unit import Unit
 from exapt.evidence.verdict import Verdict
+from exapt.evidence.versus import AtBudget, Versus, versus
 from exapt.files import jsonable
+
+__all__ = ["AtBudget", "Conclusion", "Versus", "conclude", "versus"]
 
 UNTRAINED = ("classical", "random-frozen")
 """Arms that know nothing of the corpus: pre-training that loses to one of them must say so."""
 MIXED = ("stack", "stacked")
 """Arms that hold a baseline beside the pre-trained features: never the pre-trained arm a baseline is held against."""
-
-
-@dataclass(frozen=True)
-class AtBudget:
-    """One budget's comparison, and its one-sided t-test p after Holm over the budgets, in the direction observed."""
-
-    budget: int
-    comparison: Comparison
-    p_holm: float
-
-    @property
-    def holds(self) -> bool:
-        """Whether a HELPS or HARMS here survives the correction for many budgets."""
-        directed = self.comparison.verdict in (Verdict.HELPS, Verdict.HARMS)
-        return directed and self.p_holm <= (1 - self.comparison.confidence) / 2
-
-
-@dataclass(frozen=True)
-class Versus:
-    """One arm against another: at each budget, and on the mean over budgets (the verdict)."""
-
-    arm: str
-    against: str
-    overall: Comparison
-    budgets: tuple[AtBudget, ...]
-
-    def plain(self) -> dict[str, Any]:
-        """JSON-able data."""
-        rows = [
-            {"budget": row.budget, **row.comparison.plain(), "p_holm": row.p_holm, "holds": row.holds}
-            for row in self.budgets
-        ]
-        return {"arm": self.arm, "against": self.against, "overall": self.overall.plain(), "budgets": rows}
 
 
 @dataclass(frozen=True)
@@ -75,6 +47,8 @@ class Conclusion:
     curves: Curves
     unit: Unit
     notes: tuple[str, ...]
+    pairs: tuple[Pair, ...] = ()
+    """Other arms against each other, as asked for."""
 
     @property
     def verdict(self) -> Verdict:
@@ -104,6 +78,7 @@ class Conclusion:
                 "failures": [asdict(failure) for failure in self.curves.failures],
                 "without_failures": self.without_failures.plain() if self.without_failures else None,
                 "notes": self.notes,
+                "pairs": [pair.plain() for pair in self.pairs],
             }
         )
 
@@ -129,13 +104,17 @@ def conclude(
     condition: str | None = None,
     baselines: tuple[str, ...] = UNTRAINED,
     resamples: int = 2000,
+    pairs: Sequence[tuple[str, str]] = (),
+    unlike: Collection[tuple[str, str]] = (),
 ) -> Conclusion:
     """Judge a treatment arm against its control on paired learning curves.
 
     The verdict rests on each seed's difference averaged over the budgets; each budget has its own, with Holm's
     correction. `margin` is in the metric's raw units (0.01 is one point of accuracy) and is set before looking.
     `target` is the score the forecast asks labels for (default the control's best mean); `condition` is a sentence on
-    what the verdict is conditional on, such as one single checkpoint. Raises `InputError` for arms that are not there.
+    what the verdict is conditional on, such as one single checkpoint. `pairs` are other arms to compare, each minus the
+    other, with Holm's correction over them; `unlike` those of them that were not adapted alike. Raises `InputError` for
+    arms that are not there.
     """
     pair = curves.of_arm(treatment), curves.of_arm(control)
     unit = Unit.of(metric, np.concatenate([np.ravel(s) for s in curves.scores.values()]), points)
@@ -161,22 +140,8 @@ def conclude(
         curves=curves,
         unit=unit,
         notes=_notes(curves, main, saved, needs, condition),
+        pairs=compare_pairs(curves, pairs, unit, margin, confidence, unlike),
     )
-
-
-def versus(
-    curves: Curves, arm: str, against: str, margin: float, confidence: float = 0.9, *, bootstrap: bool = False
-) -> Versus:
-    """Compare two arms at each budget and on the mean over budgets."""
-    d = curves.of_arm(arm) - curves.of_arm(against)
-    resamples = 1999 if bootstrap else 0
-    each = [compare(column, margin, confidence, resamples=resamples) for column in d.T]
-    gains, losses = holm([c.t_greater for c in each]), holm([c.t_less for c in each])
-    rows = tuple(
-        AtBudget(budget, c, float(gain if c.mean >= 0 else loss))
-        for budget, c, gain, loss in zip(curves.budgets, each, gains, losses, strict=True)
-    )
-    return Versus(arm, against, compare(d.mean(axis=1), margin, confidence, resamples=resamples), rows)
 
 
 def _rivals(

@@ -12,7 +12,7 @@ from exapt.evidence.unit import Unit, count, p_text, times
 from exapt.evidence.verdict import Verdict
 
 if TYPE_CHECKING:
-    from exapt.evidence.conclude import Versus
+    from exapt.evidence.versus import Versus
 
 ARMS = {
     "pretrained": "the pre-trained arm",
@@ -46,7 +46,7 @@ def headline(
     if c.verdict in (Verdict.HELPS, Verdict.HARMS) and saved and saved.headline:
         first += f"; {labels_sentence(saved.headline)}"
     elif not c.verdict.conclusive:
-        first += f"; {_wanted(c)}"
+        first += f"; {wanted(c)}"
     also = [_rival(rival, unit, len(budgets), c.verdict, what) for rival in rivals]
     return " ".join([f"{first}.", *filter(None, also)])
 
@@ -122,7 +122,8 @@ def _p(c: Comparison) -> str:
     return f"one-sided {p_text(c.p_signflip)}{least if weak else ''}"
 
 
-def _wanted(c: Comparison) -> str:
+def wanted(c: Comparison) -> str:
+    """How many seeds would settle it."""
     if c.seeds_needed is None:
         return "not even 10,000 seeds would be likely to settle it"
     return f"about {count(c.seeds_needed)} seeds would settle it"

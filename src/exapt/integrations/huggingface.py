@@ -20,6 +20,7 @@ from exapt.domains.tokens import TokenDomain
 from exapt.errors import InputError
 from exapt.files import atomic, make_folder, read_json, write_json
 from exapt.integrations.vocabulary import write_tokenizer
+from exapt.objectives.tokens import TokenObjective
 from exapt.training.weights import PICKLES, LoadReport, load_into, room_for
 
 ENCODER, DECODER = "modernbert", "modernbert-decoder"
@@ -43,11 +44,13 @@ def export_huggingface(
     """Write config.json, model.safetensors and, for a token domain, tokenizer.json and tokenizer_config.json.
 
     `pretrained` is a `Transformer`, or what `load_pretrained` gives (its objective and domain are then taken along).
-    With an objective its head is written too, so that the masked or causal language model opens whole.
+    With a masked or autoregressive objective its head is written too, so that the language model opens whole; other
+    objectives have none.
     Raises `InputError` for a backbone over pictures or from the hub, and where the folder cannot be written.
     """
     backbone = pretrained if isinstance(pretrained, Backbone) else pretrained.backbone
-    objective = objective or getattr(pretrained, "objective", None)
+    own = getattr(pretrained, "objective", None)
+    objective = objective or (own if isinstance(own, TokenObjective) else None)
     domain = domain or getattr(pretrained, "domain", None)
     if not isinstance(backbone, Transformer) or backbone.embedding is None:
         raise InputError(

@@ -1,4 +1,4 @@
-"""Self-supervised losses: one spec a file, and their union by kind."""
+"""Losses to pre-train with: one spec a file, and their union by kind."""
 
 from typing import Annotated
 
@@ -6,10 +6,53 @@ from pydantic import Field
 
 from exapt.objectives.autoregressive import AutoregressiveSpec
 from exapt.objectives.base import Loss, Objective
+from exapt.objectives.battery import Battery, BatterySpec, close_union
+from exapt.objectives.byol import ByolSpec
+from exapt.objectives.communities import CommunitiesSpec
 from exapt.objectives.guess import Guess
+from exapt.objectives.infomax import InfomaxSpec
 from exapt.objectives.masked import MaskedSpec
+from exapt.objectives.rebuild import RebuildSpec
+from exapt.objectives.sigreg import SigregSpec
+from exapt.objectives.simclr import SimclrSpec
+from exapt.objectives.simsiam import SimsiamSpec
+from exapt.objectives.supervised import SupervisedSpec
+from exapt.objectives.vicreg import VicregSpec
 
-ObjectiveSpec = Annotated[MaskedSpec | AutoregressiveSpec, Field(discriminator="kind")]
+ObjectiveSpec = Annotated[
+    MaskedSpec
+    | AutoregressiveSpec
+    | SimclrSpec
+    | VicregSpec
+    | ByolSpec
+    | SimsiamSpec
+    | SigregSpec
+    | CommunitiesSpec
+    | RebuildSpec
+    | InfomaxSpec
+    | SupervisedSpec
+    | BatterySpec,
+    Field(discriminator="kind"),
+]
 """Any objective, told apart by `kind`."""
+close_union(ObjectiveSpec)
 
-__all__ = ["AutoregressiveSpec", "Guess", "Loss", "MaskedSpec", "Objective", "ObjectiveSpec"]
+__all__ = [
+    "AutoregressiveSpec",
+    "Battery",
+    "BatterySpec",
+    "ByolSpec",
+    "CommunitiesSpec",
+    "Guess",
+    "InfomaxSpec",
+    "Loss",
+    "MaskedSpec",
+    "Objective",
+    "ObjectiveSpec",
+    "RebuildSpec",
+    "SigregSpec",
+    "SimclrSpec",
+    "SimsiamSpec",
+    "SupervisedSpec",
+    "VicregSpec",
+]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Self
+from typing import ClassVar, Self
 
 import torch
 from torch import Tensor, nn
@@ -33,6 +33,14 @@ class Loss:
 class Objective(nn.Module, ABC):
     """A self-supervised loss with whatever head it needs. Knows no field: the domain hides and augments."""
 
+    least: ClassVar[int] = 1
+    """Examples that a batch must hold for the loss to mean anything; a smaller one counts for nothing."""
+
+    @property
+    def guesses(self) -> bool:
+        """Whether `guess` is there."""
+        return type(self).guess is not Objective.guess
+
     @abstractmethod
     def forward(self, backbone: Backbone, batch: Batch, rng: torch.Generator) -> Loss:
         """The loss of one batch; every random choice draws from `rng`."""
@@ -50,6 +58,15 @@ class Objective(nn.Module, ABC):
 
 class PretextSpec(Spec, ABC):
     """What every objective's description can do."""
+
+    judges: ClassVar[bool] = True
+    """Whether a lower held-out loss is a better network. Where not (the loss of a target that moves, or of a collapse),
+    training ends with its last weights."""
+
+    @property
+    def reads_labels(self) -> bool:
+        """Whether it learns from labels of the corpus, which `corpus.label` must then name."""
+        return False
 
     def settled(self, dataset: Dataset, domain: Domain) -> Self:
         """The same with what the corpus decides (the classes of labels, the number of communities) written out.

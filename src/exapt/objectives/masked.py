@@ -10,6 +10,7 @@ from pydantic import Field, PositiveInt
 from exapt.backbones.base import Backbone
 from exapt.batch import Batch
 from exapt.domains.base import Domain
+from exapt.errors import InputError
 from exapt.objectives.base import Loss, Objective, PretextSpec
 from exapt.objectives.guess import Guess
 from exapt.objectives.masked_patches import MaskedPatches
@@ -17,6 +18,9 @@ from exapt.objectives.tokens import TokenObjective, check_direction
 
 RATIOS = {"tokens": 0.3, "pictures": 0.75}
 """The share hidden by default: ModernBERT's for tokens, MAE's for patches."""
+
+WHOLE = "simclr, vicreg, byol, simsiam, sigreg or supervised"
+"""Objectives that need whole pictures only."""
 
 
 class MaskedSpec(PretextSpec):
@@ -36,6 +40,11 @@ class MaskedSpec(PretextSpec):
         ratio = self.ratio or RATIOS[domain.inputs.kind]
         if domain.inputs.kind == "tokens":
             return MaskedTokens(domain, backbone, ratio, seed)
+        if backbone.whole:
+            raise InputError(
+                f"objective.kind=masked takes patches out of pictures, and {type(backbone).__name__} sees them whole; "
+                f"valid: backbone.kind=transformer, or objective.kind={WHOLE}"
+            )
         width, depth = self.decoder_width, self.decoder_depth
         return MaskedPatches(domain, backbone, ratio=ratio, width=width, depth=depth, seed=seed)
 

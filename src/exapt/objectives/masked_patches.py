@@ -102,8 +102,10 @@ def waves(positions: Tensor, width: int) -> Tensor:
     Rotary positions alone are relative: with them all hidden places start out alike and are slow to come apart.
     """
     steps = torch.arange(width // 4, device=positions.device, dtype=torch.float32)
-    angles = positions[:, :, None].float() * THETA ** (-4 * steps / width)
-    return torch.cat([angles.sin(), angles.cos()], -1).flatten(1)
+    along = torch.arange(int(positions.max()) + 1 if len(positions) else 0, device=positions.device)
+    angles = along[:, None].float() * THETA ** (-4 * steps / width)
+    table = torch.cat([angles.sin(), angles.cos()], -1)  # of each row or column once, for many patches share it
+    return table[positions].flatten(1)
 
 
 @torch.no_grad()

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from exapt.evidence.unit import count, p_text, times
-from exapt.reporting import audits, evidence, record
+from exapt.reporting import audits, boxes, evidence, record
 from exapt.reporting.blocks import Page, Section
 from exapt.reporting.numbers import Plain, amount, difference, unit_of
 
@@ -18,10 +18,16 @@ def build(data: Mapping[str, Any]) -> Page:
         evidence.learning(data.get("curves"), verdict),
         evidence.by_budget(data.get("curves"), verdict),
         evidence.saved(verdict),
+        evidence.pairs(verdict),
         evidence.arms(data.get("curves"), verdict),
+        boxes.examples(data.get("shown") or []),
         audits.overview(data.get("audits") or []),
         *audits.each(data.get("audits") or []),
         record.pretraining(data.get("pretraining") or {}),
+        *(
+            record.pretraining(start, f"Pre-training: {start['name']}", folded=True)
+            for start in data.get("starts") or []
+        ),
         record.corpus_and_split(data.get("data") or {}),
         record.method(data.get("method") or [], verdict),
         record.failures(verdict),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from exapt.evidence.unit import Unit, count
 from exapt.reporting import curves as curve_figure
 from exapt.reporting import figures
-from exapt.reporting.blocks import Block, Facts, Figure, Section, Table, Text, row
+from exapt.reporting.blocks import Block, Cell, Facts, Figure, Items, Section, Table, Text, row
 from exapt.reporting.numbers import (
     Plain,
     amount,
@@ -107,6 +107,28 @@ def saved(verdict: Plain) -> Section | None:
         *(Text(warning) for warning in found["warnings"]),
     ]
     return Section("Labels saved", [*blocks, *_forecast(verdict)])
+
+
+def pairs(verdict: Plain) -> Section | None:
+    """Arms against each other, as the study asked."""
+    found = verdict.get("pairs")
+    if not found:
+        return None
+    unit = unit_of(verdict)
+    head = ["arm", "minus", difference_head(unit), "verdict", "exact p", "t-test p after Holm"]
+    rows = [row(v["arm"], v["against"], *_compared(v["overall"], unit), p_value(v["p_holm"])) for v in found]
+    each = [
+        row(v["arm"], v["against"], count(line["budget"]), *_compared(line, unit), p_value(line["p_holm"]))
+        for v in found
+        for line in v["budgets"]
+    ]
+    caption = f"Each pair on the mean over budgets; Holm's correction over {len(found)} comparisons"
+    long = Table([*head[:2], "labels", *head[2:]], each, "Each pair at each budget", long=True)
+    return Section("Arms against each other", [Items([v["sentence"] for v in found]), Table(head, rows, caption), long])
+
+
+def _compared(c: Plain, unit: Unit) -> tuple[Cell, Cell, str]:
+    return difference(c, unit), verdict_cell(c), p_value(c["p_signflip"])
 
 
 def arms(curves: Plain | None, verdict: Plain) -> Section | None:

@@ -1,9 +1,8 @@
-"""The figures beside the learning curves: differences, labels saved, and the loss of pre-training."""
+"""The figures beside the learning curves: differences and labels saved."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 from markupsafe import Markup
@@ -11,7 +10,7 @@ from markupsafe import Markup
 from exapt.evidence.unit import Unit, count
 from exapt.reporting import svg
 from exapt.reporting.axes import FULL, Panel, Size, axis_x, axis_y, decimals, limits, ticks
-from exapt.reporting.curves import LINE_HEIGHT, fixed, twice
+from exapt.reporting.curves import twice
 
 
 def differences(main: Mapping[str, Any], band: Mapping[str, Any], unit: Unit) -> Markup:
@@ -70,43 +69,6 @@ def labels_saved(saved: Mapping[str, Any]) -> Markup:
     return twice(draw, FULL)
 
 
-def pretraining(curve: Sequence[Mapping[str, Any]]) -> Markup | None:
-    """Loss against steps, in training and held out; None where nothing was logged."""
-    series = {
-        name: [(line["step"], line[key]) for line in curve if isinstance(line.get(key), int | float)]
-        for key, name in (("loss", "training loss"), ("held_out_loss", "held-out loss"))
-    }
-    series = {name: points for name, points in series.items() if points}
-    if not series:
-        return None
-    steps = [x for points in series.values() for x, _ in points]
-    losses = sorted(y for points in series.values() for _, y in points)
-    top = losses[min(len(losses) - 1, int(0.985 * len(losses)))]
-
-    def draw(size: Size) -> Markup:
-        panel = size.panel((min(steps), max(steps)), limits([losses[0], top]))
-        at, across = (
-            ticks(panel.y.low, panel.y.high),
-            ticks(min(steps), max(steps), 4 if size.class_ == "narrow" else 7),
-        )
-        axes = axis_y(panel, at, fixed(decimals(at)), "loss") + axis_x(panel, across, count, "step")
-        drawn = []
-        for place, (name, points) in enumerate(series.items()):
-            way = [(panel.x(x), panel.clamp(y)) for x, y in _thinned(points)]
-            held = name.startswith("held")
-            drawn.append(svg.polyline(way, f"arm a{0 if held else 3} {'held' if held else 'training'}"))
-            drawn.append(
-                svg.text(
-                    panel.x_end - 4, panel.top + 12 + LINE_HEIGHT * place, name, f"name a{0 if held else 3}", "end"
-                )
-            )
-            if held:
-                drawn += [svg.marker(0, x, y, "mark a0", 3) for x, y in way]
-        return svg.figure(size.width, size.height, "Pre-training loss against steps", axes, *drawn, class_=size.class_)
-
-    return twice(draw, replace(FULL, height=300.0))
-
-
 def _bar(panel: Panel, i: int, bar: Mapping[str, Any], unit: Unit, name: str) -> Markup:
     f, x = unit.factor, panel.x(i)
     kind = str(bar["verdict"]).lower()
@@ -146,15 +108,6 @@ def _doublings(n: Sequence[float], span: tuple[float, float]) -> list[float]:
         v *= 2
     every = (len(values) + 6) // 7
     return [v for i, v in enumerate(values) if i % every == 0 and v >= span[0]]
-
-
-def _thinned(points: Sequence[tuple[float, float]], most: int = 400) -> list[tuple[float, float]]:
-    """At most so many points of a long curve, each the mean of its neighbours."""
-    if len(points) <= most:
-        return list(points)
-    step = -(-len(points) // most)
-    groups = [points[i : i + step] for i in range(0, len(points), step)]
-    return [(sum(x for x, _ in g) / len(g), sum(y for _, y in g) / len(g)) for g in groups]
 
 
 def _signed(places: int) -> Callable[[float], str]:

@@ -6,25 +6,62 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from exapt.evidence.unit import count
-from exapt.reporting import figures
-from exapt.reporting.blocks import Block, Cell, Figure, Items, Section, Table, Text, facts, row, value_text
+from exapt.reporting import runs
+from exapt.reporting.blocks import Block, Cell, Figure, Items, Ruled, Section, Table, Text, facts, row, value_text
 from exapt.reporting.numbers import Plain, difference, unit_of, verdict_cell
 
 
-def pretraining(data: Plain) -> Section | None:
-    """The loss of pre-training, and the facts of its run."""
+def pretraining(data: Plain, title: str = "Pre-training", folded: bool = False) -> Section | None:
+    """The loss of pre-training, and the facts of its run, perhaps folded away."""
     blocks: list[Block] = []
-    drawn = figures.pretraining(data.get("curve") or [])
+    drawn = runs.loss(data.get("curve") or [])
     if drawn:
-        blocks.append(Figure(drawn, "Loss of the self-supervised objective; what is held out was never trained on."))
+        blocks.append(Figure(drawn, "Loss of the objective; what is held out was never trained on."))
     if data.get("curve"):
         blocks.append(_losses(data["curve"]))
+    blocks += _battery(data)
     if data.get("facts"):
-        blocks.append(facts(data["facts"]))
+        found = facts(_without_battery(data["facts"]))
+        lines = [row(name, value) for name, value in found.pairs]
+        blocks.append(Table(["what", "value"], lines, "Every fact of the run", long=True) if folded else found)
     if data.get("specs"):
         rows = [row(key, value_text(value)) for key, value in data["specs"].items()]
         blocks.append(Table(["part", "description"], rows, "Every setting of the pre-training", long=True))
-    return Section("Pre-training", blocks) if blocks else None
+    return Section(title, blocks) if blocks else None
+
+
+def _battery(data: Plain) -> list[Block]:
+    """What each part of a battery did to the backbone."""
+    found = ((data.get("facts") or {}).get("watched") or {}).get("battery")
+    if not found:
+        return []
+    rows = [
+        row(
+            name,
+            value_text(part["weight"]),
+            *(f"{part[f'{when}_share']:.1%}" for when in ("first", "median", "last")),
+            *(f"{part[f'{when}_loss']:.4g}".replace("-", "−") for when in ("first", "last")),
+        )
+        for name, part in found["parts"].items()
+    ]
+    head = ["part", "weight", "share at first", "median share", "last share", "loss at first", "last loss"]
+    caption = (
+        "The norm of each part's weighted gradient over the backbone, as a share of all parts' norms, and its loss, on "
+        f"one fixed sample; steps between looks: {found['every']}"
+    )
+    drawn = runs.shares(data.get("curve") or [], list(found["parts"]))
+    figure: list[Block] = (
+        [Figure(drawn, "What each part of the battery pulls at the shared backbone.")] if drawn else []
+    )
+    said: list[Block] = [Ruled(a["state"], f"Step {a['step']}: {a['why']}.", "bad") for a in found["alarms"]]
+    return [*figure, Table(head, rows, caption), *said]
+
+
+def _without_battery(found: Plain) -> dict[str, Any]:
+    """The facts of a run without what stands in the table of parts."""
+    watched = {name: facts for name, facts in (found.get("watched") or {}).items() if name != "battery"}
+    left = {name: value for name, value in found.items() if name != "watched"}
+    return left | ({"watched": watched} if watched else {})
 
 
 def corpus_and_split(data: Mapping[str, Any]) -> Section | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from exapt.errors import InputError
@@ -11,7 +12,9 @@ from exapt.evidence.finding import Finding
 from exapt.files import read_json
 from exapt.studies.fits import cells
 from exapt.studies.prepare import Prepared
+from exapt.studies.spec import FREE, OWN
 from exapt.studies.watched import watched_sentences
+from exapt.training.alarms import alarms_of
 from exapt.training.log import read_metrics
 
 Records = list[dict[str, Any]]
@@ -29,7 +32,9 @@ def conclude_study(prepared: Prepared, found: Records) -> tuple[Conclusion, list
         margin=prepared.spec.margin,
         metric=prepared.described["metric"],
         condition=_condition(prepared),
-        baselines=tuple(name for name, arm in prepared.spec.all_arms().items() if arm.start in ("scratch", "none")),
+        baselines=tuple(name for name, arm in prepared.spec.all_arms().items() if arm.start in FREE),
+        pairs=prepared.spec.pairs(),
+        unlike=prepared.spec.unlike(),
     )
     return conclusion, [conclusion.finding()]
 
@@ -44,12 +49,14 @@ def report_data(
         "about": spec.about,
         "verdict": conclusion.plain(),
         "curves": conclusion.curves.plain(prepared.described["metric"]),
-        "pretraining": _pretraining(prepared),
+        "pretraining": _pretraining(prepared.checkpoints[0]),
+        "starts": _starts(prepared),
         "data": prepared.described["facts"],
         "findings": [finding.plain() for finding in findings],
         "audits": audits,
         "method": method(prepared),
         "fits": [_line(record) for record in found],
+        "shown": [{k: record[k] for k in ("arm", "budget", "shown")} for record in found if "shown" in record],
         "environment": prepared.folder.note()["environment"]
         | {"seeds": list(range(spec.seeds)), "spec": spec.digest()},
         "warnings": _warnings(prepared),
@@ -75,8 +82,18 @@ def method(prepared: Prepared) -> list[str]:
         f"Seeds 0 to {spec.seeds - 1} draw the labels, the head, the order of examples and the random networks anew.",
         _condition(prepared) or f"{spec.checkpoints} independent pre-training runs take turns over the seeds.",
         f"The difference that matters was set beforehand: {spec.margin:g} of {described['metric']}.",
+        *[_said(name, prepared) for name in prepared.starts],
         *watched_sentences(_watched(prepared)),
     ]
+
+
+def _said(name: str, prepared: Prepared) -> str:
+    """A start in a sentence."""
+    start = prepared.spec.starts[name]
+    objective = (start.objective or prepared.spec.objective).kind
+    corpus = start.corpus or prepared.spec.corpus
+    onward = f", going on from {start.begin}" if start.begin else ""
+    return f"Start '{name}': {objective} on {corpus.path if corpus else 'the corpus'}{onward}."
 
 
 def _watched(prepared: Prepared) -> list[dict[str, Any]]:
@@ -91,14 +108,19 @@ def _condition(prepared: Prepared) -> str | None:
     return "All seeds adapt one checkpoint: what is concluded holds for it, not for every pre-training run."
 
 
-def _pretraining(prepared: Prepared) -> dict[str, Any]:
-    first = prepared.checkpoints[0]
-    record = read_json(first / "exapt.json")
+def _pretraining(checkpoint: Path) -> dict[str, Any]:
+    """One pre-training run as the report shows it."""
+    record = read_json(checkpoint / "exapt.json")
     return {
-        "curve": read_metrics(first / "metrics.jsonl"),
+        "curve": read_metrics(checkpoint / "metrics.jsonl"),
         "facts": record.get("record", {}),
         "specs": record.get("specs", {}),
     }
+
+
+def _starts(prepared: Prepared) -> list[dict[str, Any]]:
+    """The first run of every start."""
+    return [{"name": name, **_pretraining(paths[0])} for name, paths in prepared.starts.items()]
 
 
 def _line(record: dict[str, Any]) -> dict[str, Any]:
@@ -111,13 +133,26 @@ def _line(record: dict[str, Any]) -> dict[str, Any]:
 
 def _warnings(prepared: Prepared) -> list[str]:
     found: list[str] = list(prepared.described["warnings"])
-    for place, path in enumerate(prepared.checkpoints):
-        alarm = (read_json(path / "exapt.json")["record"].get("monitor") or {}).get("alarm")
-        if alarm:
-            found.append(f"Pre-training {place + 1}, step {alarm['step']}: {alarm['state']}: {alarm['why']}.")
+    for name, paths in {OWN: prepared.checkpoints, **prepared.starts}.items():
+        for place, path in enumerate(paths):
+            found += _alarms("Pre-training" if name == OWN else f"Pre-training '{name}'", place, path)
+    for name, facts in prepared.folder.note().get("labels_of_pretraining", {}).items():
+        found.append(_labels(name, facts))
     if prepared.spec.checkpoint is not None:
         found.append(
             "The checkpoint was made outside this study: whether it was pre-trained on examples of the test part, "
             "without their labels, is not known."
         )
     return found
+
+
+def _alarms(what: str, place: int, path: Path) -> list[str]:
+    """What watched a run and was alarmed."""
+    return [f"{what} {place + 1}, {alarm}" for alarm in alarms_of(read_json(path / "exapt.json")["record"])]
+
+
+def _labels(name: str, facts: dict[str, int]) -> str:
+    """Labels that pre-training saw are no budget: a reader must know of them."""
+    pool = facts["of_the_pool"]
+    same = f" {pool} of its examples are also in the pool that budgets are drawn from." if pool else ""
+    return f"Pre-training '{name}' learnt from {facts['labels']} labels of its corpus, which no budget counts.{same}"

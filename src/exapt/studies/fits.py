@@ -76,7 +76,8 @@ def run_job(prepared: Prepared, job: Job) -> None:
     arm, seed, budget = job["arm"], job["seed"], job["budget"]
     started = time.perf_counter()
     task, data = prepared.task, prepared.labelled
-    train, valid = draw_budget(data, task, prepared.split.pool, budget, seed, prepared.spec.validation)
+    spec = prepared.spec
+    train, valid = draw_budget(data, task, prepared.split.pool, budget, seed, spec.validation, spec.split.balanced)
     description = prepared.spec.all_arms()[arm]
     start = _start(prepared, description, seed)
     fitted = fit(description.adapt, start, task, data.subset(train), data.subset(valid), seed)
@@ -93,6 +94,8 @@ def run_job(prepared: Prepared, job: Job) -> None:
         "fit": fitted.record,
         "labels": digest([int(i) for i in (*train, *valid)]),
     }
+    shown = task.shown(prepared.test, prediction) if seed == 0 else []
+    record |= {"shown": shown} if shown else {}
     key = fit_key(prepared, arm, seed, budget)
     prepared.folder.write_fit(key, record, task.item_scores(prediction, truth))
 
@@ -107,8 +110,7 @@ def _start_key(prepared: Prepared, arm: Arm, seed: int) -> Any:
         return "none"
     if arm.start == "scratch":
         return {"fresh": _weights_free(prepared.checkpoint_of(0)), "seed": seed}
-    path = prepared.checkpoint_of(seed) if arm.start == "pretrained" else Path(arm.start)
-    return {"weights": read_json(path / "exapt.json")["checksums"]}
+    return {"weights": read_json(prepared.checkpoint_of(seed, arm.start) / "exapt.json")["checksums"]}
 
 
 def _weights_free(path: Path) -> Any:
@@ -121,8 +123,7 @@ def _start(prepared: Prepared, arm: Arm, seed: int) -> Start:
         return _kept_start(prepared, "none", 0)
     if arm.start == "scratch":
         return _kept_start(prepared, "scratch", seed)
-    path = prepared.checkpoint_of(seed) if arm.start == "pretrained" else Path(arm.start)
-    return _kept_start(prepared, str(path), 0)
+    return _kept_start(prepared, str(prepared.checkpoint_of(seed, arm.start)), 0)
 
 
 @lru_cache(maxsize=8)
@@ -132,6 +133,6 @@ def _kept_start(prepared: Prepared, which: str, seed: int) -> Start:
     if which == "scratch":
         return Start(prepared.domain, prepared.fresh(seed))
     start = load_pretrained(Path(which))
-    own = prepared.spec.corpus is not None and Path(which) in prepared.checkpoints
-    source = pretraining_origin(start, lambda: corpus_of(prepared)) if own else None
+    name = prepared.made(Path(which))
+    source = pretraining_origin(start, lambda: corpus_of(prepared, name)) if name else None
     return Start(prepared.domain, start.backbone, source=source)

@@ -18,7 +18,7 @@ from exapt.studies.spec import StudySpec
 from exapt.training.environment import commit, hardware, versions
 from exapt.training.weights import room_for
 
-GROWING = ("seeds", "budgets", "arms", "more_arms", "audits", "about", "needs")
+GROWING = ("seeds", "budgets", "arms", "more_arms", "starts", "compare", "audits", "about", "needs")
 """Keys that may change in a run's folder: more of them computes only what is new."""
 PLACES = ("corpus.path", "labelled.path")
 """Keys that say where data lies: it may move, for what was computed is known by the data's content."""

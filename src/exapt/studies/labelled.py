@@ -67,7 +67,7 @@ class Labelled:
                 f"choose budgets up to {len(pool)}"
             )
         for seed in range(spec.seeds):
-            draw_budget(self.examples, self.task, pool, min(spec.budgets), seed, spec.validation)
+            draw_budget(self.examples, self.task, pool, min(spec.budgets), seed, spec.validation, spec.split.balanced)
 
     def to_probe(self) -> tuple[Dataset, np.ndarray] | None:
         """The pool, never the test part, with labels (n,) for a probe that watches pre-training.
@@ -89,7 +89,7 @@ class Labelled:
             "median length": float(np.median(lengths)) if len(lengths) else 0.0,
             "split": self.split.record,
             "domain": self.domain.describe(),
-        }
+        } | self.task.described(self.examples)
         found = {"key": self.key, "metric": self.task.metric_name, "facts": facts, "warnings": self._warnings()}
         plain: dict[str, Any] = jsonable(found)
         return plain

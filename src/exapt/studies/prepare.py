@@ -2,27 +2,23 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from functools import cache, cached_property
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from exapt.backbones.base import Backbone
 from exapt.domains.base import Dataset, Domain
 from exapt.errors import InputError
+from exapt.studies.corpora import same_data, unseen
 from exapt.studies.folder import RunFolder
 from exapt.studies.labelled import Labelled
-from exapt.studies.spec import StudySpec
-from exapt.studies.watched import StudyWatcher, study_watcher
+from exapt.studies.spec import OWN, StudySpec
+from exapt.studies.starts import check_outside, make_starts, outside, plans, same_domain
 from exapt.tasks.base import Task
 from exapt.tasks.splits import Split
-from exapt.training.pretrain import pretrain
 from exapt.training.pretrained import Pretrained, load_pretrained
-from exapt.training.trainable import Pretraining
 
 Say = Callable[[str], None]
 GLANCE = 64
@@ -36,6 +32,9 @@ class Prepared:
     spec: StudySpec
     folder: RunFolder
     checkpoints: list[Path]
+    """The study's own pre-training runs, or the checkpoint it was given."""
+    starts: dict[str, list[Path]] = field(default_factory=dict)
+    """The runs of each further pre-training."""
 
     @cached_property
     def first(self) -> Pretrained:
@@ -80,9 +79,15 @@ class Prepared:
         key: str = self.described["key"]
         return key
 
-    def checkpoint_of(self, seed: int) -> Path:
-        """Which independent pre-training run a seed adapts."""
-        return self.checkpoints[seed % len(self.checkpoints)]
+    def checkpoint_of(self, seed: int, start: str = OWN) -> Path:
+        """Which independent pre-training run a seed adapts: the study's own, one of its starts, or one elsewhere."""
+        paths = self.checkpoints if start == OWN else self.starts.get(start, [Path(start).expanduser()])
+        return paths[seed % len(paths)]
+
+    def made(self, path: Path) -> str | None:
+        """Which pre-training of this study made a checkpoint; None for one from outside."""
+        own = {OWN: self.checkpoints} if self.spec.corpus is not None else {}
+        return next((name for name, paths in (own | self.starts).items() if path in paths), None)
 
     def fresh(self, seed: int) -> Backbone:
         """The same network with random weights of its own."""
@@ -94,129 +99,54 @@ def prepare(spec: StudySpec, folder: RunFolder, say: Say = lambda _: None, progr
 
     What can be wrong with the labelled data or the budgets is found before any time is spent on pre-training.
     """
-    for _, path in _own_starts(spec):
+    for _, path in outside(spec):
         load_pretrained(path)
-    if spec.checkpoint is not None:
-        checkpoints = [Path(spec.checkpoint).expanduser()]
-    else:
-        _glance(spec)
-        checkpoints = [_pretrained(spec, folder, run, say, progress) for run in range(spec.checkpoints)]
-    prepared = Prepared(spec, folder, checkpoints)
-    _check(prepared.data, folder, checkpoints[0])
-    folder.note(checkpoints=[_noted(path, folder) for path in checkpoints], data=prepared.data.described())
+    given = [Path(spec.checkpoint).expanduser()] if spec.checkpoint is not None else []
+    _glance(spec)
+    made = make_starts(spec, folder, given, say, progress)
+    checkpoints = made.pop(OWN)
+    prepared = Prepared(spec, folder, checkpoints, made)
+    _check(prepared, folder)
+    places = {name: [_noted(path, folder) for path in paths] for name, paths in made.items()}
+    own = [_noted(path, folder) for path in checkpoints]
+    folder.note(checkpoints=own, starts=places, data=prepared.data.described())
     return prepared
 
 
 def reopen(spec: StudySpec, folder: RunFolder) -> Prepared:
     """The same, from the checkpoints that `prepare` left on disk: for other processes, and for reports."""
-    return Prepared(spec, folder, [folder.path / path for path in folder.note().get("checkpoints", ())])
+    note = folder.note()
+    starts = {name: [folder.path / path for path in paths] for name, paths in note.get("starts", {}).items()}
+    return Prepared(spec, folder, [folder.path / path for path in note.get("checkpoints", ())], starts)
 
 
-def same_data(data: Labelled, folder: RunFolder) -> None:
-    """Refuse labelled data that is not what this run's fits were made with."""
-    noted = folder.note().get("data")
-    if noted is not None and noted["key"] != data.key:
-        raise InputError(
-            f"{data.spec.labelled.path}: not the data that {folder.path} was begun with; "
-            "put the former file back, or choose another folder with --out"
-        )
-
-
-def without_test(data: Labelled, folder: RunFolder, corpus: Dataset) -> Dataset:
-    """The corpus without the examples that equal one of the test part; how many is noted in `run.json`."""
-    left = _unseen(data, corpus)
-    folder.note(left_out_of_corpus={"examples": len(corpus) - len(left), "of": len(corpus)})
-    return left
-
-
-def corpus_of(prepared: Prepared) -> Dataset:
-    """The corpus as the study pre-trained on it: without the examples that equal a test example. Notes nothing."""
-    spec = prepared.spec
-    if spec.corpus is None:
+def corpus_of(prepared: Prepared, start: str = OWN) -> Dataset:
+    """The corpus as a pre-training of the study saw it: without the examples that equal a test one. Notes nothing."""
+    corpus = next((plan.corpus for plan in plans(prepared.spec) if plan.name == start), None)
+    if corpus is None:
         raise InputError(
             "the checkpoint was made outside this study, so its corpus is not known; name the files in the audit's keys"
         )
-    return _unseen(prepared.data, prepared.domain.read(spec.corpus, prepared.folder.cache))
-
-
-def _unseen(data: Labelled, corpus: Dataset) -> Dataset:
-    if data.domain.transductive:
-        return corpus
-    tests = set(_contents(data.test, data.domain))
-    seen = np.array([content in tests for content in _contents(corpus, data.domain)], dtype=bool)
-    return corpus.subset(np.flatnonzero(~seen)) if seen.any() else corpus
-
-
-def _contents(dataset: Dataset, domain: Domain) -> Iterator[bytes]:
-    for row in dataset.rows:
-        same = np.ascontiguousarray(domain.canonical(dataset.store[int(row)]))
-        yield hashlib.blake2b(same.tobytes(), digest_size=16).digest()
+    return unseen(prepared.data, prepared.domain.read(corpus, prepared.folder.cache))
 
 
 def _glance(spec: StudySpec) -> None:
-    """Read the first labelled examples by themselves: a wrong path or column is found at once."""
-    assert spec.domain is not None
-    few = spec.labelled.model_copy(update={"limit": min(GLANCE, spec.labelled.limit or GLANCE)})
-    spec.domain.build(few).read(few)
+    """Read the first labelled examples, and those of the starts' corpora: a wrong path or column is found at once."""
+    if spec.corpus is None or spec.domain is None:
+        return
+    for source in [spec.labelled, *(start.corpus for start in spec.starts.values() if start.corpus)]:
+        few = source.model_copy(update={"limit": min(GLANCE, source.limit or GLANCE)})
+        spec.domain.build(few).read(few)
 
 
-def _pretrained(spec: StudySpec, folder: RunFolder, run: int, say: Say, progress: bool) -> Path:
-    assert spec.corpus is not None and spec.domain is not None
-    target = folder.path / "checkpoints" / f"pretrained-{run}"
-
-    @cache  # the corpus's selection, the monitor and the watcher look at the same labelled data: it is read once
-    def labelled(domain: Domain) -> Labelled:
-        return Labelled(spec, domain, folder.cache)
-
-    def select(domain: Domain, corpus: Dataset) -> Dataset:
-        data = labelled(domain)
-        _check(data, folder, target)
-        if not (target / "exapt.json").exists():
-            say(f"pre-training {run + 1} of {spec.checkpoints}")
-        return without_test(data, folder, corpus)
-
-    def watchers(model: Pretraining, domain: Domain) -> list[StudyWatcher]:
-        if spec.watch is None:
-            return []
-        return [study_watcher(spec.watch, labelled(domain), model, domain, target, run)]
-
-    pretrain(
-        spec.corpus,
-        spec.domain,
-        spec.backbone,
-        spec.objective,
-        spec.pretrain.model_copy(update={"seed": spec.pretrain.seed + run}),
-        target,
-        progress=progress,
-        cache=folder.cache,
-        select=select,
-        labelled=lambda domain: labelled(domain).to_probe(),
-        watchers=watchers,
-    )
-    return target
-
-
-def _check(data: Labelled, folder: RunFolder, checkpoint: Path) -> None:
+def _check(prepared: Prepared, folder: RunFolder) -> None:
     """Refuse all that can be refused once the domain is known."""
-    data.check()
-    same_data(data, folder)
-    for name, path in _own_starts(data.spec):
-        if _files(path / "domain") != _files(checkpoint / "domain"):
-            raise InputError(
-                f"more_arms.{name}.start: {path} was made with another domain (tokenizer, picture size or "
-                "brightness) than this study's; prove it by itself with `exapt prove`"
-            )
-
-
-def _own_starts(spec: StudySpec) -> Iterator[tuple[str, Path]]:
-    """Arms that start from a checkpoint of their own, and where it is."""
-    for name, arm in spec.more_arms.items():
-        if arm.start not in ("pretrained", "scratch", "none"):
-            yield name, Path(arm.start).expanduser()
-
-
-def _files(folder: Path) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
+    prepared.data.check()
+    same_data(prepared.data, folder)
+    check_outside(prepared.spec, prepared.checkpoints[0])
+    for name, paths in prepared.starts.items():
+        for path in paths:
+            same_domain(f"starts.{name}", path, prepared.checkpoints[0])
 
 
 def _noted(path: Path, folder: RunFolder) -> str:

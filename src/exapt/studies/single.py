@@ -15,19 +15,19 @@ from exapt.adaptation.fitted import FILE as FITTED
 from exapt.domains.base import Arrays, Source
 from exapt.errors import InputError
 from exapt.files import make_folder, write_json
+from exapt.studies.detections import predict_boxes
 from exapt.studies.fits import truth_of
 from exapt.studies.folder import RunFolder
 from exapt.studies.prepare import Prepared
 from exapt.studies.spec import StudySpec
 from exapt.studies.tables import check_ending, write_table
 from exapt.tasks.base import Task
+from exapt.tasks.detect import DetectTask
 from exapt.tasks.multilabel import MultiLabelTask
 from exapt.tasks.regress import RegressTask
 from exapt.tasks.softmax import SoftmaxTask
 from exapt.tasks.splits import draw_budget
 from exapt.training.pretrained import load_pretrained
-
-RESAMPLES = 1000
 
 
 def adapt_once(spec: StudySpec, out: Path, budget: int | None, seed: int) -> dict[str, Any]:
@@ -61,8 +61,10 @@ def probe_once(spec: StudySpec, budget: int | None, seed: int) -> list[dict[str,
 
 def predict_file(folder: Path, source: Source | Arrays, out: Path) -> int:
     """Predict every example of a source with a fitted model; returns how many rows were written."""
-    check_ending(out)
     fitted = load_fitted(folder)
+    if isinstance(fitted.task, DetectTask):
+        return predict_boxes(fitted, source, out)
+    check_ending(out)
     dataset = fitted.domain.read(source)
     prediction = fitted.predict(dataset)
     columns = {"index": np.asarray(dataset.rows)}
@@ -112,7 +114,7 @@ def interval_over_examples(
     rng = np.random.default_rng(seed)
     places = np.split(np.arange(len(truth)), np.cumsum(sizes)[:-1])
     scores = []
-    for _ in range(RESAMPLES):
+    for _ in range(task.resamples):
         drawn = np.concatenate([places[i] for i in rng.integers(len(sizes), size=len(sizes))])
         scores.append(task.metric(prediction[drawn], truth[drawn]))
     low, high = np.nanquantile(scores, [0.05, 0.95])
@@ -135,7 +137,13 @@ def _prepared(spec: StudySpec, folder: Path) -> Prepared:
 def _fit(prepared: Prepared, adapt: AdaptSpec, start: Start, budget: int | None, seed: int) -> Fitted:
     pool, data = prepared.split.pool, prepared.labelled
     train, valid = draw_budget(
-        data, prepared.task, pool, len(pool) if budget is None else budget, seed, prepared.spec.validation
+        data,
+        prepared.task,
+        pool,
+        len(pool) if budget is None else budget,
+        seed,
+        prepared.spec.validation,
+        prepared.spec.split.balanced,
     )
     return fit(adapt, start, prepared.task, data.subset(train), data.subset(valid), seed)
 

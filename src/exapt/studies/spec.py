@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Self
+from collections.abc import Mapping
+from typing import Annotated, Any, Self
 
 from pydantic import Field, PositiveInt, model_validator
 
@@ -14,8 +15,18 @@ from exapt.domains import DomainSpec
 from exapt.domains.base import Source
 from exapt.objectives import MaskedSpec, ObjectiveSpec
 from exapt.spec import Spec
+from exapt.studies.beginning import (
+    OWN,
+    RESERVED,
+    Beginning,
+    check_corpora,
+    check_names,
+    check_pairs,
+    check_used,
+    in_order,
+)
 from exapt.studies.watch import WatchSpec
-from exapt.tasks import TaskSpec
+from exapt.tasks import DetectSpec, TaskSpec
 from exapt.tasks.splits import SplitSpec
 from exapt.training.spec import TrainingSpec
 
@@ -26,25 +37,11 @@ class Arm(Spec):
     start: str = "pretrained"
     """`pretrained` (this study's checkpoint), `scratch` (a fresh network), `none` (no network), one of `starts` by its
     name, or the folder of another checkpoint."""
-    adapt: AdaptSpec
-    """How the labelled examples are used."""
+    adapt: AdaptSpec = FinetuneSpec()
+    """How the labelled examples are used. Left out in a study: exactly as the study's own `adapt`, so that only the
+    start differs."""
     what: str = ""
     """A few words for the report."""
-
-
-class Beginning(Spec):
-    """Another pre-training of the same network in the same study, for arms to start from. What is left out is the
-    study's own."""
-
-    objective: ObjectiveSpec | None = None
-    """The loss, such as `{kind: supervised}`; None: the study's."""
-    corpus: Source | None = None
-    """What it is trained on; None: the study's corpus."""
-    pretrain: TrainingSpec | None = None
-    """How long and how fast; None: as the study's."""
-    begin: str | None = None
-    """Whose weights it goes on from: `pretrained`, another of `starts`, or the folder of a checkpoint; None: random
-    weights."""
 
 
 class StudySpec(Spec):
@@ -92,6 +89,9 @@ class StudySpec(Spec):
     """Which standard arms to run; `pretrained` and `scratch` always are."""
     more_arms: dict[str, Arm] = {}
     """Further arms by name."""
+    compare: list[tuple[str, str]] | None = None
+    """Pairs [a, b] of arms to compare as a minus b, beside `pretrained` and `scratch`; None: every arm of `more_arms`
+    that is fine-tuned exactly as `adapt` says, from other weights than random ones, against `scratch`."""
     budgets: Annotated[list[PositiveInt], Field(min_length=1)]
     """Numbers of labelled examples, training and validation together."""
     seeds: PositiveInt = 5
@@ -104,6 +104,16 @@ class StudySpec(Spec):
     """Which test part is kept aside."""
     audits: list[AuditSpec] = []
     """What to look at after the fits: one finding each, in the report."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _adapted_alike(cls, data: Any) -> Any:
+        """Arms that do not say how they are adapted take the study's own way."""
+        if not isinstance(data, Mapping) or not isinstance(data.get("more_arms"), Mapping):
+            return data
+        own = data.get("adapt", FinetuneSpec())
+        own = {"kind": "finetune", **own} if isinstance(own, Mapping) else own
+        return {**data, "more_arms": {name: _filled(arm, own) for name, arm in data["more_arms"].items()}}
 
     @model_validator(mode="after")
     def _matched(self) -> Self:
@@ -119,33 +129,82 @@ class StudySpec(Spec):
         if (self.corpus is None) == (self.checkpoint is None):
             raise ValueError("give either a corpus to pre-train on or a checkpoint to prove")
         if self.corpus is not None and self.domain is None:
-            raise ValueError("a corpus needs a domain: text, dna, protein, image or table")
+            raise ValueError("a corpus needs a domain: text, dna, protein, image, table or graph")
         if self.watch and self.corpus is None:
             raise ValueError("watch looks over pre-training, and a checkpoint is given: set watch to null")
-        if self.watch and self.watch.every is None and self.pretrain.holdout == 0:
-            raise ValueError(
-                "watch looks at every evaluation, and pretrain.holdout is 0: set watch.every to some steps"
-            )
+        self._watchable()
+        self._starts_sound()
         if self.seeds < 2:
             raise ValueError("with 1 seed no interval exists and nothing can be concluded; use at least 2, better 5")
         if len(set(self.budgets)) < len(self.budgets):
             raise ValueError("budgets repeat a value")
         self._sources_there()
+        self._without_probes()
+        check_pairs(self.compare or [], self.all_arms())
         return self
+
+    def _watchable(self) -> None:
+        """What watches needs something to look at, in every pre-training."""
+        if self.watch is None or self.watch.every is not None:
+            return
+        runs = {"": self.pretrain} | {f"starts.{k}.": v.pretrain for k, v in self.starts.items() if v.pretrain}
+        for key, training in runs.items():
+            if training.holdout == 0:
+                raise ValueError(
+                    f"watch looks at every evaluation, and {key}pretrain.holdout is 0: set watch.every to some steps"
+                )
+
+    def _starts_sound(self) -> None:
+        """Every start has a name, a place in a chain, a corpus, and an arm that needs it."""
+        check_names(self.starts)
+        self.starts_in_order()
+        check_corpora(self.starts, self.corpus, self.objective)
+        check_used(self.starts, {arm.start for arm in self.more_arms.values()})
+
+    def starts_in_order(self) -> list[str]:
+        """The names of `starts` in the order in which they are made."""
+        return in_order(self.starts)
 
     def _sources_there(self) -> None:
         """An anchor that asks for what the weights were trained for needs an arm that starts from this study's own."""
         for name, arm in self.all_arms().items():
             kinds = needing_source(arm.adapt.anchor) if isinstance(arm.adapt, FinetuneSpec) else []
-            if kinds and (arm.start != "pretrained" or self.corpus is None):
+            made_here = arm.start in self.starts or (arm.start == OWN and self.corpus is not None)
+            if kinds and not made_here:
                 raise ValueError(
                     f"arm '{name}' has no source for anchor {kinds[0]}: it takes start: pretrained in a study with a "
                     "corpus; describe it under more_arms, beside a plain adapt for the standard arms"
                 )
 
+    def _without_probes(self) -> None:
+        """Boxes are no linear function of frozen features: what needs a probe is refused, not left out silently."""
+        for name, arm in self.all_arms().items() if isinstance(self.task, DetectSpec) else ():
+            if not isinstance(arm.adapt, FinetuneSpec):
+                raise ValueError(
+                    f"arm '{name}' is a {arm.adapt.kind}, and boxes are no linear function of frozen features; set "
+                    "arms to [pretrained, scratch]"
+                )
+            if arm.adapt.probe_first:
+                raise ValueError(
+                    f"arm '{name}' starts from a probe, and boxes are no linear function of frozen features; set "
+                    "probe_first to false under its adapt"
+                )
+
     def all_arms(self) -> dict[str, Arm]:
         """Every arm by name, the standard ones first."""
         return {name: self._standard(name) for name in STANDARD if name in self.arms} | dict(self.more_arms)
+
+    def pairs(self) -> list[tuple[str, str]]:
+        """The arms to compare beside the main comparison, a minus b."""
+        if self.compare is not None:
+            return self.compare
+        alike = [name for name, arm in self.more_arms.items() if arm.adapt == self.adapt and arm.start not in FREE]
+        return [(name, "scratch") for name in alike]
+
+    def unlike(self) -> list[tuple[str, str]]:
+        """Those of them that are not adapted in the same way."""
+        arms = self.all_arms()
+        return [(a, b) for a, b in self.pairs() if arms[a].adapt != arms[b].adapt]
 
     def _standard(self, name: str) -> Arm:
         start, what = STANDARD[name]
@@ -159,6 +218,17 @@ class StudySpec(Spec):
         return Arm(start=start, adapt=adapt, what=what)
 
 
+FREE = ("scratch", "none")
+"""Starts that know nothing of any corpus."""
+
+
+def _filled(arm: Any, own: Any) -> Any:
+    if isinstance(arm, Mapping):
+        return {"adapt": own, **arm}
+    said = not isinstance(arm, Arm) or "adapt" in arm.model_fields_set
+    return arm if said else Arm.model_validate({**dict(arm), "adapt": own})
+
+
 STANDARD: dict[str, tuple[str, str]] = {
     "pretrained": ("pretrained", "pre-trained network, fine-tuned"),
     "scratch": ("scratch", "same network and tuning from random weights"),
@@ -168,3 +238,5 @@ STANDARD: dict[str, tuple[str, str]] = {
     "stacked": ("pretrained", "{classical} and frozen pre-trained features in one linear model"),
 }
 """The standard arms: where each starts, and what it is."""
+
+__all__ = ["OWN", "RESERVED", "STANDARD", "Arm", "Beginning", "StudySpec"]

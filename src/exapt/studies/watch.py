@@ -72,8 +72,10 @@ class Parts:
     @classmethod
     def of(cls, spec: WatchSpec, examples: Dataset, pool: np.ndarray, task: Task, labels: int, seed: int) -> Parts:
         """Divide the pool: strata in like shares, groups whole. Raises `InputError` where it is too small."""
-        if task.per_element:
-            raise InputError("watch: the task labels elements; pre-training is watched by tasks on whole examples")
+        if task.per_element or not task.probed:
+            raise InputError(
+                "watch: the task labels elements or objects; pre-training is watched by tasks on whole examples"
+            )
         if spec.most < len(pool):
             rng = np.random.default_rng([seed, 0])
             pool = np.sort(pool[divide(task.strata(examples.subset(pool)), spec.most / len(pool), rng)])

@@ -16,9 +16,10 @@ import yaml
 
 from exapt.errors import DivergenceError, InputError
 from exapt.studies.auditing import audit_job
+from exapt.studies.corpora import same_data
 from exapt.studies.fits import records, run_job
 from exapt.studies.folder import RunFolder
-from exapt.studies.prepare import Prepared, reopen, same_data
+from exapt.studies.prepare import Prepared, reopen
 from exapt.studies.spec import StudySpec
 
 

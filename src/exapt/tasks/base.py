@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import torch
 from torch import Tensor, nn
 
 from exapt.batch import Batch
-from exapt.domains.base import Dataset
+from exapt.domains.base import Dataset, Domain
 from exapt.objectives.base import Loss
 from exapt.spec import Spec
+
+Augmentation = Callable[[Batch, torch.Generator], Batch]
+"""A random change of a batch."""
 
 
 class Task(ABC):
@@ -29,6 +34,10 @@ class Task(ABC):
     """Whether labels belong to elements (tag) rather than examples."""
     every_stratum: bool = False
     """Whether each of `strata` must stand in every part of a split: a class that was never seen cannot be named."""
+    probed: bool = True
+    """Whether a linear model of frozen features can answer it (probes, kNN, LP-FT, classical baselines)."""
+    resamples: int = 1000
+    """Draws of the bootstrap over test examples; fewer where the metric takes long."""
     metric_name: str
     """What `metric` measures, in the field's word: 'accuracy', 'AUC', 'R²' …; higher is always better."""
 
@@ -85,6 +94,18 @@ class Task(ABC):
     def counts(self, dataset: Dataset) -> dict[str, int]:
         """How many labels of each class an attached data set holds; empty where labels are no classes."""
         return {}
+
+    def augmentation(self, domain: Domain) -> Augmentation | None:
+        """How fine-tuning changes training examples: as the domain does, unless labels must change with them."""
+        return domain.augment
+
+    def described(self, dataset: Dataset) -> dict[str, Any]:
+        """Plain facts of an attached data set's labels, for the report."""
+        return {}
+
+    def shown(self, dataset: Dataset, prediction: np.ndarray) -> list[dict[str, Any]]:
+        """A few examples with their predictions, plain, for the report; by default none."""
+        return []
 
     @abstractmethod
     def chance(self, truth: np.ndarray) -> float:

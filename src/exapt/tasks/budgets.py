@@ -16,12 +16,19 @@ LEAST = 2
 
 
 def draw_budget(
-    dataset: Dataset, task: Task, pool: np.ndarray, budget: int, seed: int, validation: float = 0.2
+    dataset: Dataset,
+    task: Task,
+    pool: np.ndarray,
+    budget: int,
+    seed: int,
+    validation: float = 0.2,
+    balanced: bool = False,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Places (train, valid) of `budget` labelled examples of an attached data set, drawn from the places in `pool`.
 
     A budget counts every label used. For one seed budgets are nested, in both parts: a smaller one is part of a larger.
-    Classes come in about the pool's shares, at least one example of each in either part; a group is never in both.
+    Classes come in about the pool's shares, at least one example of each in either part; `balanced`: equally many of
+    each, as long as the pool has them. A group is never in both parts.
     Raises `InputError` for a budget that the pool or the classes do not allow.
     """
     pool = np.asarray(pool, dtype=np.int64)
@@ -33,7 +40,7 @@ def draw_budget(
     held = _held(dataset, task, some, strata, validation, rng)
     train, valid = np.flatnonzero(~held), np.flatnonzero(held)
     wanted = share_of(budget, validation, least, (len(train), len(valid)))
-    order = [part[interleave(strata[part], rng, task.every_stratum)] for part in (train, valid)]
+    order = [part[interleave(strata[part], rng, task.every_stratum, balanced)] for part in (train, valid)]
     return pool[order[0][: budget - wanted]], pool[order[1][:wanted]]
 
 

@@ -11,8 +11,16 @@ from torch import Tensor
 
 from exapt.batch import Batch
 from exapt.domains.base import Dataset
+from exapt.domains.labels import (
+    Missing,
+    choose_classes,
+    class_numbers,
+    label_columns,
+    one_column,
+    refuse_numbers,
+    words,
+)
 from exapt.tasks.base import Task
-from exapt.tasks.labels import Missing, choose_classes, class_numbers, label_columns, one_column, refuse_numbers, words
 from exapt.tasks.multilabel import MultiLabelTask, find_labels
 from exapt.tasks.softmax import ClassesSpec, SoftmaxTask
 

@@ -14,11 +14,11 @@ from torch.nn import functional as F
 
 from exapt.batch import Batch
 from exapt.domains.base import Dataset
+from exapt.domains.labels import Missing, in_order, listed, refuse_empty, row, word
 from exapt.errors import InputError
 from exapt.objectives.base import Loss
 from exapt.tasks import metrics
 from exapt.tasks.base import Task
-from exapt.tasks.labels import Missing, in_order, listed, refuse_empty, row, word
 
 if TYPE_CHECKING:
     from exapt.tasks.classify import ClassifySpec

@@ -68,15 +68,17 @@ def _distance(counts: np.ndarray, side: np.ndarray, share: float) -> float:
     return uneven + 10 * int((smaller == 0).sum()) + 1000 * int((smaller == total).sum())
 
 
-def interleave(strata: np.ndarray, rng: np.random.Generator, each_first: bool) -> np.ndarray:
+def interleave(strata: np.ndarray, rng: np.random.Generator, each_first: bool, balanced: bool = False) -> np.ndarray:
     """An order of n examples in which every beginning holds the strata in about their shares.
 
-    With `each_first` it opens with one example of each stratum.
+    With `each_first` it opens with one example of each stratum; `balanced` goes on like that, one of each in turn, as
+    long as a stratum has more.
     """
     key = np.empty(len(strata))
     for kind in np.unique(strata):
         places = rng.permutation(np.flatnonzero(strata == kind))
-        key[places] = (np.arange(len(places)) + rng.random(len(places))) / len(places)
+        turn = np.arange(len(places)) + rng.random(len(places))
+        key[places] = turn if balanced else turn / len(places)
         if each_first:
             key[places[0]] -= 1
     return np.argsort(key, kind="stable")

@@ -13,13 +13,13 @@ from torch import Tensor, nn
 
 from exapt.batch import Batch
 from exapt.domains.base import Dataset
+from exapt.domains.labels import Missing, label_columns, refuse_empty, row, word
 from exapt.errors import InputError
 from exapt.objectives.base import Loss
 from exapt.spec import Spec
 from exapt.tasks import metrics
 from exapt.tasks.base import Task
 from exapt.tasks.heads import HeadSpec
-from exapt.tasks.labels import Missing, label_columns, refuse_empty, row, word
 
 METRICS: dict[str, tuple[str, Callable[[np.ndarray, np.ndarray], float | None]]] = {
     "R2": ("R²", metrics.r_squared),

@@ -10,12 +10,12 @@ import numpy as np
 from pydantic import Field
 
 from exapt.domains.base import Dataset, Domain
+from exapt.domains.labels import row
 from exapt.errors import InputError
 from exapt.spec import Spec
 from exapt.tasks.base import Task
 from exapt.tasks.budgets import draw_budget, group_column, names_of, random
 from exapt.tasks.duplicates import conflicting, contents, first_of_each
-from exapt.tasks.labels import row
 from exapt.tasks.parts import divide, divide_groups
 
 SAID = {
@@ -36,6 +36,9 @@ class SplitSpec(Spec):
     the split column says; `auto`: given or group where the source names such a column, else stratified."""
     deduplicate: bool = True
     """Whether repeated examples are taken out, so that none stands on both sides."""
+    balanced: bool = False
+    """Whether a budget holds equally many labels of each class, as benchmarks of few labels a class do; False: in about
+    the pool's shares."""
 
 
 @dataclass(frozen=True)

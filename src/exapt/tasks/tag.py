@@ -12,8 +12,8 @@ from torch import Tensor
 
 from exapt.batch import Batch
 from exapt.domains.base import MISSING, Dataset
+from exapt.domains.labels import choose_classes, listed, one_column, refuse_empty, row, word
 from exapt.errors import InputError
-from exapt.tasks.labels import choose_classes, listed, one_column, refuse_empty, row, word
 from exapt.tasks.softmax import ClassesSpec, SoftmaxTask
 
 

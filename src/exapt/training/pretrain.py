@@ -6,14 +6,17 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from exapt.backbones import BackboneSpec
 from exapt.domains import DomainSpec, load_domain
 from exapt.domains.base import Arrays, Dataset, Domain, Source
 from exapt.errors import InputError
 from exapt.files import make_folder
-from exapt.objectives import ObjectiveSpec
+from exapt.objectives import Battery, BatterySpec, Objective, ObjectiveSpec
 from exapt.spec import Spec
 from exapt.training.batches import Batches
+from exapt.training.begin import Begin, take_domain
 from exapt.training.environment import commit, hardware, versions
 from exapt.training.holdout import HeldOut, hold_out
 from exapt.training.identity import FILE as IDENTITY
@@ -23,6 +26,7 @@ from exapt.training.loop import Trained, train
 from exapt.training.monitor import Labelled, Monitor, take_sample
 from exapt.training.pretrained import FILE, Pretrained, load_pretrained, save_pretrained
 from exapt.training.seeds import derive
+from exapt.training.shares import SharesWatcher
 from exapt.training.spec import TrainingSpec
 from exapt.training.trainable import Pretraining
 from exapt.training.watcher import Watcher
@@ -49,6 +53,8 @@ def pretrain(
     select: Callable[[Domain, Dataset], Dataset] | None = None,
     labelled: Callable[[Domain], Labelled | None] | None = None,
     watchers: Watching = lambda _model, _domain: (),
+    begin: Path | None = None,
+    like: Path | None = None,
 ) -> Pretrained:
     """Pre-train on a corpus and write the artifact, its checkpoints and its metrics into `folder`.
 
@@ -56,15 +62,22 @@ def pretrain(
     refused with the first key that differs (`resume=False` discards it). What is returned was read back from disk.
     `select` may leave examples of the corpus out, such as those of a test part. `labelled` gives examples and labels
     that the monitor probes (never those of a test part). `watchers` look over the run; what they return when it is over
-    stands in the record under `watched`.
+    stands in the record under `watched`. `begin` is a checkpoint whose backbone's weights (and objective's head, where
+    it is the same) the run goes on from, with its domain; `like` one whose domain alone is taken over, so that both
+    read alike. Raises `InputError` where weights do not fit in full.
     """
+    training = _judged(objective, training)
     folder, here = Path(folder), launch(training.device, training.parallel)
     specs: dict[str, Spec] = {"domain": domain, "backbone": backbone, "objective": objective}
     identity: dict[str, Any] = {name: spec.plain() for name, spec in specs.items()}
+    origin = Begin.of(begin) if begin else None
+    if origin:
+        origin.check_domain(domain)
+        identity["backbone"] |= {"begin": origin.key}
     with here.main_first():
         if here.main:
             _admit(folder, {**identity, "training": training.trajectory()}, resume)
-            _settle_domain(domain, corpus, folder, cache)
+            _settle_domain(domain, corpus, folder, cache, begin or like)
         field = load_domain(folder / "domain")
         dataset = field.read(corpus, cache)
     dataset = select(field, dataset) if select else dataset
@@ -75,10 +88,11 @@ def pretrain(
     objective = objective.settled(dataset, field)
     dataset = objective.attach(dataset, field)
     parts = hold_out(dataset, field, training.holdout, training.seed)
-    model = _model(field, backbone, objective, training.seed)
+    model, arrived = _model(field, backbone, objective, training.seed, origin)
     batches, evaluate = _feeding(model, field, *parts, training, here)
     monitor = _monitor(model, field, backbone, batches, parts, training, here, labelled)
-    watching = [*([monitor] if monitor else []), *watchers(model, field)]
+    shares = _shares(model, field, objective, batches, parts[0], training, here)
+    watching = [*(watcher for watcher in (monitor, shares) if watcher), *watchers(model, field)]
     done = train(
         model,
         batches,
@@ -96,6 +110,7 @@ def pretrain(
         facts = {"corpus": _plain(corpus), "data": _facts(dataset, *parts)}
         record = facts | _record(done, training, here, model) | _watched(watched)
         record["monitor"] = monitor.record() if monitor else None
+        record |= {"begin": {"checkpoint": str(begin), **arrived}} if origin else {}
         # A backbone built from a hub's folder describes itself anew, so that the artifact needs that folder no more.
         save_pretrained(folder, field, model.backbone, model.objective, record, specs={"objective": objective})
     here.wait()
@@ -108,13 +123,36 @@ def _feeding(
     """Windows to train on, cut elsewhere in every pass, and the evaluation on those held out."""
     batches = Batches(
         train_part,
-        domain.collate,
+        domain.collate_training,
         windows=domain.windows,
         phases=domain.inputs.length,
         cost=domain.cost,
         **training.batching(),
     )
+    _large_enough(batches, model.objective, here)
     return batches, HeldOut(model, domain, held, training, here) if held else None
+
+
+def _large_enough(batches: Batches, objective: Objective, here: Launch) -> None:
+    """Refuse batches of so few examples that an objective learns nothing from them."""
+    most = max(len(places) for places in batches.plan(0)) * here.ranks
+    if most < objective.least:
+        raise InputError(
+            f"pretrain: batches of {most} example, but {type(objective).__name__} compares examples with each other; "
+            f"set pretrain.batch to {objective.least} or more, or raise pretrain.batch_elements"
+        )
+
+
+def _judged(objective: Spec, training: TrainingSpec) -> TrainingSpec:
+    """The last weights are kept where the held-out loss does not say which are better, and patience is refused."""
+    if getattr(objective, "judges", True):
+        return training
+    if training.patience is not None:
+        raise InputError(
+            f"pretrain.patience: a lower held-out loss of objective.kind={objective.plain()['kind']} is not a better "
+            "network; leave patience out"
+        )
+    return training.model_copy(update={"keep_best": False})
 
 
 def _monitor(
@@ -141,6 +179,28 @@ def _monitor(
     )
 
 
+def _shares(
+    model: Pretraining,
+    domain: Domain,
+    objective: ObjectiveSpec,
+    batches: Batches,
+    train_part: Dataset,
+    training: TrainingSpec,
+    here: Launch,
+) -> SharesWatcher | None:
+    """What watches a battery's parts, if it is wanted."""
+    if not isinstance(objective, BatterySpec) or not objective.measure:
+        return None
+    if here.ranks > 1 and training.parallel == "sharded":
+        raise InputError("objective.measure: gradients of single parts need whole weights; set objective.measure=false")
+    assert isinstance(model.objective, Battery)
+    windows = domain.windows(train_part, 0)
+    order = np.random.default_rng(derive(training.seed, "shares")).permutation(len(windows))
+    sample = domain.collate([windows[int(i)] for i in np.sort(order[: objective.examples])])
+    total = training.total_steps(len(batches.steps(0, training.accumulate, here.ranks)))
+    return SharesWatcher(model, model.objective, sample, total, objective.every, training.seed)
+
+
 def _admit(folder: Path, identity: Mapping[str, Any], resume: bool) -> None:
     """Refuse a folder that holds anything else; with `resume=False` forget the run it holds."""
     make_folder(folder)
@@ -153,17 +213,31 @@ def _admit(folder: Path, identity: Mapping[str, Any], resume: bool) -> None:
     agree(folder, identity, partial=True)
 
 
-def _settle_domain(spec: DomainSpec, corpus: Source | Arrays, folder: Path, cache: Path | None) -> None:
-    """Learn the domain from the corpus once; an interrupted run keeps the one it has."""
-    if not (folder / IDENTITY).exists():
+def _settle_domain(
+    spec: DomainSpec, corpus: Source | Arrays, folder: Path, cache: Path | None, like: Path | None = None
+) -> None:
+    """Learn the domain from the corpus once, or take that of another checkpoint; an interrupted run keeps its own."""
+    if (folder / IDENTITY).exists():
+        return
+    if like is not None:
+        take_domain(Path(like).expanduser(), folder / "domain")
+    else:
         with room_for(folder / "domain"):
             spec.build(corpus, cache).save(folder / "domain")
 
 
-def _model(domain: Domain, backbone: BackboneSpec, objective: ObjectiveSpec, seed: int) -> Pretraining:
-    """Fresh weights that follow from the seed."""
+def _model(
+    domain: Domain, backbone: BackboneSpec, objective: ObjectiveSpec, seed: int, begin: Begin | None = None
+) -> tuple[Pretraining, dict[str, str]]:
+    """Weights that follow from the seed, or are those of another checkpoint; and what of them arrived.
+
+    The backbone is filled before the objective is built, which may copy it (a momentum encoder).
+    """
     network = backbone.build(domain.inputs, seed=derive(seed, "backbone"))
-    return Pretraining(network, objective.build(domain, network, seed=derive(seed, "objective")), domain.augment)
+    arrived = {"backbone": begin.fill_backbone(network)} if begin else {}
+    head = objective.build(domain, network, seed=derive(seed, "objective"))
+    arrived |= {"objective": begin.fill_objective(head, objective)} if begin else {}
+    return Pretraining(network, head, domain.augment), arrived
 
 
 def _whole(
@@ -172,7 +246,7 @@ def _whole(
     """The model itself, or a plain twin of one that FSDP2 left in shards; every process must call this."""
     if here.ranks == 1 or not any(hasattr(p, "full_tensor") for p in model.parameters()):
         return model
-    twin = _model(domain, backbone, objective, seed=0)
+    twin, _ = _model(domain, backbone, objective, seed=0)
     load_into(twin, {name: tensor.cpu() for name, tensor in tensors_of(model).items()})
     return twin
 

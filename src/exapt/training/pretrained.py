@@ -54,12 +54,22 @@ class Pretrained:
     load_report: dict[str, LoadReport]
     """What arrived, for `backbone` and `objective`."""
 
+    @property
+    def objective_spec(self) -> ObjectiveSpec:
+        """The objective's description, with all that the corpus decided."""
+        spec: ObjectiveSpec = _spec(ObjectiveSpec, self.specs["objective"], "objective")
+        return spec
+
+    @property
+    def backbone_spec(self) -> BackboneSpec:
+        """The network's description."""
+        spec: BackboneSpec = _spec(BackboneSpec, self.specs["backbone"], "backbone")
+        return spec
+
     def fresh_backbone(self, seed: int) -> Backbone:
         """The same network with random weights of its own."""
-        spec = _spec(BackboneSpec, self.specs["backbone"], "backbone")
         # `fresh`, not `build`: a hub backbone's `build` would bring the weights it was pre-trained with.
-        fresh: Backbone = spec.fresh(self.domain.inputs, seed=seed)
-        return fresh
+        return self.backbone_spec.fresh(self.domain.inputs, seed=seed)
 
 
 def save_pretrained(
@@ -104,7 +114,7 @@ def load_pretrained(path: Path | str, *, allow_partial: bool = False, domain: st
     """
     folder = Path(path).expanduser()
     facts = read_facts(folder)
-    _verify(folder, facts["checksums"])
+    verify(folder, facts["checksums"])
     kind = facts["specs"]["domain"].get("kind")
     if domain is not None and kind != domain:
         raise InputError(f"{folder}: a checkpoint of domain {kind}, where {domain} is wanted")
@@ -155,7 +165,8 @@ def _what_else(path: Path) -> str:
     return "no exapt checkpoint"
 
 
-def _verify(folder: Path, sums: Mapping[str, str]) -> None:
+def verify(folder: Path, sums: Mapping[str, str]) -> None:
+    """Raise `InputError` where a file is missing, truncated or changed."""
     for name, expected in sums.items():
         path = folder / name
         if not path.is_file():

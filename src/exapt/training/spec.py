@@ -53,7 +53,8 @@ class TrainingSpec(Spec):
     evaluate_every: PositiveInt | None = None
     """Steps between evaluations; None: ten in a run. The end is always evaluated."""
     keep_best: bool = True
-    """End with the weights of the best evaluation rather than the last ones."""
+    """End with the weights of the best evaluation rather than the last ones. With objectives whose held-out loss does
+    not say which are better (byol, simsiam) it is always the last ones."""
     patience: PositiveInt | None = None
     """Stop after so many evaluations without a better one."""
     checkpoint_every: PositiveInt | None = None

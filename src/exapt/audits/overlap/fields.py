@@ -17,6 +17,7 @@ from exapt.domains.atom_features import bonds
 from exapt.domains.atoms import AtomsDomain
 from exapt.domains.base import Dataset, Domain, Source
 from exapt.domains.dna import DnaDomain
+from exapt.domains.graph import ROUNDS, GraphDomain
 from exapt.domains.image import ImageDomain
 from exapt.domains.protein import ProteinDomain
 from exapt.domains.records import TEXTS, open_source
@@ -28,7 +29,7 @@ from exapt.errors import InputError
 DNA, PROTEIN = 24, 12
 DNA_NEAR = 16
 """n-grams for near-duplicates of DNA: every 5-mer stands in every sequence."""
-ROWS = 1024
+RECORDS = 1024
 PART = 1 << 20
 """Tokens spelled at a time."""
 
@@ -50,7 +51,7 @@ def compare(domain: Domain, corpus: Dataset | Source, evaluation: Dataset | Sour
     """Overlap of a corpus with evaluation examples as a domain's records mean it."""
     raise InputError(
         f"audit contamination: {type(domain).__name__} has no comparison of examples yet; text, DNA, protein, other "
-        "tokens and pictures have one"
+        "tokens, pictures and graphs have one"
     )
 
 
@@ -120,6 +121,17 @@ def _bonded(inputs: np.ndarray) -> Graph:
     return Graph(np.stack([origin[once], to[once]]), structure.numbers)
 
 
+def _graphs(domain: GraphDomain, corpus: Dataset | Source, evaluation: Dataset | Source, settings: Settings) -> Overlap:
+    """Whole graphs, the same up to the numbering of their nodes."""
+    if domain.transductive:
+        raise InputError(
+            "audit contamination: the nodes of one graph always stand in the corpus, labels apart; valid at "
+            "domain.level=graph only"
+        )
+    wanted = [domain.graph(row) for row in _rows(_dataset(domain, evaluation, settings))]
+    return overlap_graphs((domain.graph(row) for row in _rows(_dataset(domain, corpus, settings))), wanted, ROUNDS)
+
+
 def other_strand(codes: np.ndarray) -> np.ndarray:
     """Bases 0 … 3 (A, C, G, T; 4 is N) as read from the other strand."""
     return np.where(codes < 4, 3 - codes.astype(np.int64), codes)[::-1]
@@ -147,8 +159,8 @@ def _pieces(domain: TextDomain, data: Dataset | Source) -> Iterator[tuple[str, b
             for i, text in enumerate(as_texts(piece)):
                 yield text, piece.goes_on and i == 0
         return
-    for start in range(0, len(data), ROWS):
-        part = data.subset(np.arange(start, min(start + ROWS, len(data))))
+    for start in range(0, len(data), RECORDS):
+        part = data.subset(np.arange(start, min(start + RECORDS, len(data))))
         yield from ((text, False) for text in domain.texts(part))
 
 

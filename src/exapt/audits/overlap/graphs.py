@@ -7,42 +7,13 @@ of one degree look alike), so a pair that is found is a candidate with its simil
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
 
 import numpy as np
 
 from exapt.audits.overlap.found import Overlap
 from exapt.audits.overlap.near import jaccard
 from exapt.domains.hashing import MULTIPLIER, mix
-
-
-class Graph(NamedTuple):
-    """An undirected graph: edges (2, E), each once, and a whole number for the kind of every node (n,)."""
-
-    edges: np.ndarray
-    kinds: np.ndarray
-
-
-def colours(graph: Graph, rounds: int = 3) -> np.ndarray:
-    """(rounds + 1, n) uint64 colours of the nodes, the same however nodes are numbered."""
-    colour = mix(np.asarray(graph.kinds).astype(np.uint64) + np.uint64(1))
-    left, right = np.asarray(graph.edges, dtype=np.int64).reshape(2, -1)
-    found = [colour]
-    for _ in range(rounds):
-        around = np.zeros_like(colour)
-        np.add.at(around, left, mix(colour[right]))
-        np.add.at(around, right, mix(colour[left]))
-        colour = mix(colour * MULTIPLIER + around)
-        found.append(colour)
-    return np.stack(found)
-
-
-def graph_hash(graph: Graph, rounds: int = 3) -> int:
-    """A 64-bit hash, equal for isomorphic graphs."""
-    with np.errstate(over="ignore"):
-        return int(
-            mix(np.array([mix(colours(graph, rounds)[-1]).sum(dtype=np.uint64) + np.uint64(len(graph.kinds))]))[0]
-        )
+from exapt.domains.isomorphism import Graph, colours, graph_hash
 
 
 def similarity(left: np.ndarray, right: np.ndarray) -> float:
@@ -85,3 +56,6 @@ def overlap_graphs(corpus: Iterable[Graph], evaluation: Sequence[Graph], rounds:
         twin=twin,
         facts={"records": records, "units": records},
     )
+
+
+__all__ = ["Graph", "colours", "graph_hash", "overlap_graphs", "similarity"]

@@ -94,13 +94,14 @@ def choose_classes(dataset: Dataset, name: str, found: Sequence[str | None], giv
     return classes
 
 
-def refuse_numbers(dataset: Dataset, name: str, classes: Sequence[str]) -> None:
+NUMBERS = "is it a number? Then set task.kind=regress; else list task.classes"
+
+
+def refuse_numbers(dataset: Dataset, name: str, classes: Sequence[str], advice: str = NUMBERS) -> None:
     """Raise `InputError` where nearly every row has a class of its own."""
     if len(classes) > max(20, len(dataset) // 2):
-        raise InputError(
-            f"{dataset.source}: column '{name}' holds {len(classes)} different values in {len(dataset)} rows; "
-            "is it a number? Then set task.kind=regress; else list task.classes"
-        )
+        held = f"column '{name}' holds {len(classes)} different values in {len(dataset)} rows"
+        raise InputError(f"{dataset.source}: {held}; {advice}")
 
 
 def class_numbers(dataset: Dataset, name: str, found: Sequence[str | None], classes: Sequence[str]) -> np.ndarray:

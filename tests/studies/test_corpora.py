@@ -1,0 +1,63 @@
+"""What the test part may not lend to pre-training: its examples, and where these must stay, its labels."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from exapt.domains import DnaSpec
+from exapt.domains.base import Arrays
+from exapt.errors import InputError
+from exapt.objectives import SupervisedSpec
+from exapt.studies.corpora import labels_seen, unseen
+
+SEQUENCES = ["ACGTAC", "AAAATT", "CCCCGG", "GTGTGT", "ACACTT", "TTTTAC"]
+KINDS = [0, 1, 0, 1, 0, 1]
+
+
+def read(domain, sequences=SEQUENCES, label="kind"):
+    return domain.read(Arrays(sequences, {"kind": KINDS[: len(sequences)]}, label=label))
+
+
+def parts(monkeypatch, transductive):
+    """A domain, and labelled data whose test part is examples 1 and 4."""
+    domain = DnaSpec(length=8, reverse_complement=False).build()
+    monkeypatch.setattr(type(domain), "transductive", property(lambda _: transductive))
+    raw = read(domain)
+    split = SimpleNamespace(test=np.array([1, 4]), pool=np.array([0, 2, 3, 5]))
+    spec = SimpleNamespace(labelled=SimpleNamespace(path="nodes"))
+    return domain, SimpleNamespace(
+        domain=domain, raw=raw, examples=raw, test=raw.subset([1, 4]), split=split, spec=spec
+    )
+
+
+def test_examples_of_the_test_part_leave_the_corpus(monkeypatch):
+    domain, data = parts(monkeypatch, transductive=False)
+    left = unseen(data, read(domain, SEQUENCES[::-1]))
+    assert left.rows.tolist() == [0, 2, 3, 5]
+
+
+def test_where_they_must_stay_their_labels_leave(monkeypatch):
+    domain, data = parts(monkeypatch, transductive=True)
+    left = unseen(data, read(domain).subset([5, 4, 3, 2, 1, 0]))
+    assert left.column("kind").tolist() == [1, None, 1, 0, None, 0]
+    spec = SupervisedSpec().settled(left, domain)
+    assert spec.attach(left, domain).targets["pretext class"].tolist() == [1, -1, 1, 0, -1, 0]
+
+
+def test_a_corpus_without_named_labels_stays_as_it_is(monkeypatch):
+    domain, data = parts(monkeypatch, transductive=True)
+    plain = read(domain, label=None)
+    assert unseen(data, plain) is plain
+
+
+def test_labels_of_another_whole_are_refused(monkeypatch):
+    domain, data = parts(monkeypatch, transductive=True)
+    with pytest.raises(InputError, match="its labels may be those of test examples of nodes"):
+        unseen(data, read(domain, SEQUENCES[:4]))
+
+
+def test_labels_are_counted_with_those_of_the_pool(monkeypatch):
+    domain, data = parts(monkeypatch, transductive=False)
+    corpus = domain.read(Arrays([*SEQUENCES, "GGGGGG"], {"kind": ["0", "", "1", "1", "0", "1", "0"]}, label="kind"))
+    assert labels_seen(data, unseen(data, corpus)) == {"labels": 5, "of_the_pool": 4}
