@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +11,10 @@ import numpy as np
 
 from exapt.domains.atom_ase import ase
 from exapt.domains.atom_molecules import rdkit
+from exapt.domains.atom_xtb import by_xtb, families
 from exapt.errors import InputError, nearest
 
-BUILT_IN = ("ase:", "rdkit:", "built:")
+BUILT_IN = ("ase:", "rdkit:", "built:", "xtb:")
 """How the names of built-in sets begin."""
 METALS = ("Al", "Ni", "Cu", "Pd", "Ag", "Pt", "Au")
 COPIES = 20
@@ -27,12 +29,13 @@ Item = tuple[Any, dict[str, Any]]
 
 def built_in(path: str) -> Iterator[Item]:
     """Every structure of `ase:g2` (molecules of 1 to 14 atoms), `ase:s22` (dimers), `rdkit:nci` (5,000 SMILES of the
-    National Cancer Institute) or `built:crystals`."""
-    known = {
+    National Cancer Institute), `built:crystals`, or a set of `atom_xtb`."""
+    known: dict[str, Callable[[], Iterator[Item]]] = {
         "ase:g2": _g2,
         "ase:s22": _s22,
         "rdkit:nci": lambda: _smiles("NCI/first_5K.smi"),
         "built:crystals": crystals,
+        **{name: partial(by_xtb, name) for name in families()},
     }
     if path not in known:
         raise InputError(f"{path}: no such built-in set; {nearest(path, known)}")
