@@ -35,7 +35,9 @@ class Batch:
     linked: bool = False
     """Whether edges run between examples: nodes of one graph, each an example of its own."""
     cell: Tensor | None = None
-    """(B, 3, 3) periodic cell vectors."""
+    """(B, 3, 3) periodic cell vectors; a row of zeros where a direction is not periodic."""
+    whole: Tensor | None = None
+    """(B, k) what is known of an example as a whole; of atoms: total charge and number of unpaired electrons."""
     targets: Mapping[str, Tensor] = field(default_factory=dict)
     """Labels per example (B, …); a missing label is NaN (float) or −1 (integer)."""
     element_targets: Mapping[str, Tensor] = field(default_factory=dict)
@@ -94,6 +96,7 @@ class Batch:
             edges=edges,
             edge_inputs=None if self.edge_inputs is None or picked is None else self.edge_inputs[picked],
             cell=None if self.cell is None else self.cell[chosen],
+            whole=None if self.whole is None else self.whole[chosen],
             targets={k: v[chosen] for k, v in self.targets.items()},
             element_targets={k: v[elements] for k, v in self.element_targets.items()},
             index=None if self.index is None else self.index[chosen],
@@ -112,6 +115,7 @@ class Batch:
             offsets=offsets_of(self.lengths[chosen]),
             positions=None if self.positions is None else self.positions[order],
             edges=None if self.edges is None else place[self.edges],
+            whole=None if self.whole is None else self.whole[chosen],
             targets={k: v[chosen] for k, v in self.targets.items()},
             element_targets={k: v[elements] for k, v in self.element_targets.items()},
             index=None if self.index is None else self.index[chosen],
@@ -126,6 +130,8 @@ class Features:
     """(N, D)."""
     offsets: Tensor
     """(B + 1,)."""
+    vectors: Tensor | None = None
+    """(N, 3, D) that turn with the positions, where a backbone has them: for heads that answer in space."""
 
     def __len__(self) -> int:
         return self.offsets.numel() - 1

@@ -14,6 +14,7 @@ import torch
 from pydantic import TypeAdapter
 
 from exapt.domains import (
+    AtomsSpec,
     DnaSpec,
     Domain,
     DomainSpec,
@@ -32,6 +33,7 @@ TEXTS = ["the cat sat on the mat", "a dog", "the log"]
 SEQUENCES = ["ACGTACGTAGC", "GGCA", "ACGTT"]
 PICTURES = np.random.default_rng(0).integers(0, 256, (3, 8, 8, 3), dtype=np.uint8)
 ROWS = [{"age": 31, "work": "baker"}, {"age": 58.5, "work": "smith"}, {"age": None, "work": "baker"}]
+MOLECULES = ["CCO", "c1ccccc1O", "[Na+].[Cl-]"]
 GRAPHS = [
     SimpleNamespace(x=np.eye(4)[[0, 1, 1][:n]], edge_index=np.array([[0], [n - 1]]), num_nodes=n) for n in (3, 1, 2)
 ]
@@ -45,8 +47,20 @@ FIELDS = [
     (ImageSpec(), PICTURES),
     (TableSpec(), ROWS),
     (GraphSpec(level="graph"), GRAPHS),
+    (AtomsSpec(), MOLECULES),
 ]
-NAMES = ["text-bpe", "text-characters", "dna-base", "dna-kmer", "dna-bpe", "protein", "image", "table", "graph"]
+NAMES = [
+    "text-bpe",
+    "text-characters",
+    "dna-base",
+    "dna-kmer",
+    "dna-bpe",
+    "protein",
+    "image",
+    "table",
+    "graph",
+    "atoms",
+]
 
 
 @pytest.fixture(params=FIELDS, ids=NAMES)
@@ -105,7 +119,7 @@ def test_the_union_tells_fields_apart_by_kind() -> None:
         assert adapter.validate_python(spec.plain()) == spec
     with pytest.raises(InputError, match=r"unknown key 'domain.lenght'; did you mean 'length'"):
         Holder.parse({"domain": {"kind": "text", "lenght": 5}})
-    with pytest.raises(InputError, match="valid: dna, graph, image, protein, table, text"):
+    with pytest.raises(InputError, match="valid: atoms, dna, graph, image, protein, table, text"):
         Holder.parse({"domain": {"kind": "audio"}})
     with pytest.raises(InputError, match="greater than or equal to 4"):
         TextSpec.parse({"length": 1})
@@ -128,7 +142,7 @@ def test_a_folder_without_a_domain(tmp_path: Path) -> None:
 
 def test_importing_domains_imports_no_heavy_library() -> None:
     heavy = {"tokenizers", "datasets", "transformers", "PIL", "pyarrow", "sklearn", "pandas", "networkx"}
-    heavy |= {"torch_geometric"}
+    heavy |= {"torch_geometric", "rdkit", "ase", "vesin"}
     code = f"import sys, exapt.domains; print(sorted({heavy} & set(sys.modules)))"
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert out.stdout.strip() == "[]"

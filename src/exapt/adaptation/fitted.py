@@ -21,6 +21,7 @@ from exapt.domains import load_domain
 from exapt.domains.base import Dataset, Domain
 from exapt.errors import InputError
 from exapt.files import checksum, read_json, write_json
+from exapt.objectives import Objective
 from exapt.spec import Spec
 from exapt.tasks import load_task
 from exapt.tasks.base import Task
@@ -41,6 +42,8 @@ class Start:
     """Frozen features by example: share one `Start` over fits to embed each example once."""
     source: Origin | None = None
     """What the weights were trained for, where that can still be had: EWC, LwF and replay hold on to it."""
+    objective: Objective | None = None
+    """With its trained head, for tasks that go on from it."""
 
     def network(self, kind: str) -> Backbone:
         """The backbone; raises `InputError` where there is none."""

@@ -18,6 +18,7 @@ from exapt.objectives.base import Loss, Objective
 from exapt.objectives.guess import Guess
 from exapt.tasks.base import Task
 from exapt.tasks.multilabel import MultiLabelTask
+from exapt.tasks.potential import PotentialTask
 from exapt.tasks.regress import RegressTask
 from exapt.training.holdout import hold_out
 from exapt.training.pretrained import Pretrained
@@ -99,10 +100,12 @@ class Supervised(Objective):
         self.head, self.task = head, task
 
     def forward(self, backbone: Backbone, batch: Batch, rng: torch.Generator) -> Loss:
-        return self.task.loss(self.head(backbone(batch)), batch)
+        return self.task.loss(self.task.ask(backbone, self.head, batch), batch)
 
     def guess(self, backbone: Backbone, batch: Batch, rng: torch.Generator) -> Guess:
-        output: Tensor = self.head(backbone(batch))
+        output = self.task.ask(backbone, self.head, batch)
+        if isinstance(self.task, PotentialTask):
+            return self.task.guess(output, batch)
         owner = batch.segments if self.task.per_element else torch.arange(len(batch))
         found = _guess(self.task, output, batch, owner.to(output.device))
         seen = found.target >= 0 if found.kind == "classes" else found.target.isfinite().any(1)

@@ -43,7 +43,7 @@ class Tuning(Trainable):
     def forward(self, batch: Batch, rng: torch.Generator) -> Loss:
         if self.training and self.augment is not None:
             batch = self.augment(batch, rng)
-        return self.task.loss(self.head(self.backbone(batch)), batch)
+        return self.task.loss(self.task.ask(self.backbone, self.head, batch), batch)
 
     def copy(self) -> Tuning:
         """The same weights anew; task and field are shared."""
@@ -62,21 +62,33 @@ class Tuning(Trainable):
 
         `of` takes the head's place.
         """
-        device, head = device_of(self), of or self.head
+        device = device_of(self)
 
         def compute(batch: Batch, kept: Tensor) -> list[np.ndarray]:
-            features = self.backbone(batch.to(device))
-            out = head(features).float()
+            batch = batch.to(device)
+            out = of(self.backbone(batch)) if of else self.task.ask(self.backbone, self.head, batch)
+            out = out if out.dtype == torch.float64 else out.float()
             if not self.task.per_element:
                 return list(out.cpu().numpy())
-            inner = inner_elements(Features(out, features.offsets), kept.to(features.offsets.device))
+            inner = inner_elements(Features(out, batch.offsets), kept.to(batch.offsets.device))
             return [rows.cpu().numpy() for rows in inner.elements.split(inner.offsets.diff().tolist())]
 
         with evaluating(self):
             rows = by_example(domain, dataset, compute)
         if not rows:
             return torch.zeros(0, self.task.outputs)
-        return torch.from_numpy(np.concatenate(rows) if self.task.per_element else np.stack(rows))
+        return torch.from_numpy(np.concatenate(rows) if self.task.per_element else stacked(rows))
+
+
+def stacked(rows: Sequence[np.ndarray]) -> np.ndarray:
+    """(n, …) arrays in one; those that are shorter along their first axis than others end in NaN."""
+    longest = max((row.shape[0] for row in rows if row.ndim), default=0)
+    if all(row.ndim == 0 or row.shape[0] == longest for row in rows):
+        return np.stack(rows)
+    whole = np.full((len(rows), longest, *rows[0].shape[1:]), np.nan, rows[0].dtype)
+    for place, row in enumerate(rows):
+        whole[place, : len(row)] = row
+    return whole
 
 
 def frozen_blocks(backbone: Backbone, last: int | None) -> list[nn.Module]:

@@ -56,7 +56,7 @@ class Variants:
         domain, backbone = self.subject.domain, self.subject.fresh(seed)
         objective = self.objective.build(domain, backbone, seed=derive(seed, "objective"))
         model = Pretraining(backbone, objective, domain.augment)
-        windows: dict[str, Any] = {"windows": domain.windows, "phases": domain.inputs.length}
+        windows: dict[str, Any] = {"windows": domain.windows, "phases": domain.inputs.length, "cost": domain.cost}
         batches = Batches(self.parts[0], domain.collate, **windows, **spec.batching())
         try:
             train(model, batches, spec, progress=False)

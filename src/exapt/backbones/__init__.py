@@ -6,12 +6,15 @@ from pydantic import Field
 
 from exapt.backbones.base import Backbone
 from exapt.backbones.convnet import ConvNet, ConvNetSpec
+from exapt.backbones.equivariant import Equivariant, EquivariantSpec
 from exapt.backbones.graphnet import GraphNet, GraphNetSpec
 from exapt.backbones.hub import HubBackbone, HubSpec
 from exapt.backbones.timm import TimmSpec
 from exapt.backbones.transformer import SIZES, Transformer, TransformerSpec
 
-BackboneSpec = Annotated[TransformerSpec | ConvNetSpec | GraphNetSpec | HubSpec | TimmSpec, Field(discriminator="kind")]
+BackboneSpec = Annotated[
+    TransformerSpec | ConvNetSpec | GraphNetSpec | EquivariantSpec | HubSpec | TimmSpec, Field(discriminator="kind")
+]
 """Any backbone, told apart by `kind`."""
 
 __all__ = [
@@ -20,6 +23,8 @@ __all__ = [
     "BackboneSpec",
     "ConvNet",
     "ConvNetSpec",
+    "Equivariant",
+    "EquivariantSpec",
     "GraphNet",
     "GraphNetSpec",
     "HubBackbone",

@@ -1,5 +1,6 @@
-"""Fields of data: text, DNA, protein, pictures, tables and graphs. Files become data sets, data sets become batches."""
+"""Fields of data: text, DNA, protein, pictures, tables, graphs and atoms. Files become data sets, these batches."""
 
+from exapt.domains.atoms import AtomsDomain, AtomsSpec
 from exapt.domains.base import MISSING, Arrays, Dataset, Domain, Example, Inputs, Masked, Source, Store
 from exapt.domains.dna import DnaDomain, DnaSpec
 from exapt.domains.graph import GraphDomain, GraphSpec
@@ -12,6 +13,8 @@ from exapt.domains.text import TextDomain, TextSpec
 __all__ = [
     "MISSING",
     "Arrays",
+    "AtomsDomain",
+    "AtomsSpec",
     "Dataset",
     "DnaDomain",
     "DnaSpec",

@@ -74,11 +74,11 @@ class Arrays:
 class Inputs:
     """What the elements of a domain look like to a backbone."""
 
-    kind: Literal["tokens", "pictures", "nodes"]
+    kind: Literal["tokens", "pictures", "nodes", "atoms"]
     vocabulary: int = 0
-    """Number of token ids (kind 'tokens')."""
+    """Number of token ids (kind 'tokens'), or of atomic numbers and the mask's 0 (kind 'atoms')."""
     special: Mapping[str, int] = field(default_factory=dict)
-    """Ids of pad, unknown, start, end, mask (kind 'tokens')."""
+    """Ids of pad, unknown, start, end, mask (kind 'tokens'); of mask (kind 'atoms')."""
     channels: int = 0
     """Colour channels (kind 'pictures')."""
     patch: int = 0
@@ -100,7 +100,8 @@ class Example:
     """One example as the data set holds it, before packing."""
 
     inputs: np.ndarray
-    """Token ids (n,), a picture (H, W, C) in uint8 or float, a node's number (1,), or a graph packed into one array."""
+    """Token ids (n,), a picture (H, W, C) in uint8 or float, a node's number (1,), or a graph or atoms packed into one
+    array."""
     index: int
     """Its row in the store."""
     targets: Mapping[str, np.ndarray] = field(default_factory=dict)
@@ -264,6 +265,10 @@ class Domain(ABC):
     def kept(self, dataset: Dataset) -> np.ndarray:
         """(n,) how many elements of each example `collate` keeps; the rest, at its end, is cut off."""
         return dataset.lengths
+
+    def cost(self, dataset: Dataset) -> np.ndarray:
+        """(n,) what each example counts for in `batch_elements`: elements, or whatever the field's work grows with."""
+        return self.kept(dataset)
 
     def truncated(self, dataset: Dataset) -> int:
         """How many examples are longer than `collate` keeps."""

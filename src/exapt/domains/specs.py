@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import numpy as np
 from pydantic import Field, TypeAdapter, ValidationError
 
+from exapt.domains.atoms import AtomsSpec
 from exapt.domains.base import Arrays, Domain
 from exapt.domains.dna import DnaSpec
 from exapt.domains.graph import GraphSpec
@@ -20,7 +21,7 @@ from exapt.errors import InputError
 from exapt.files import read_json
 
 DomainSpec = Annotated[
-    TextSpec | DnaSpec | ProteinSpec | ImageSpec | TableSpec | GraphSpec, Field(discriminator="kind")
+    TextSpec | DnaSpec | ProteinSpec | ImageSpec | TableSpec | GraphSpec | AtomsSpec, Field(discriminator="kind")
 ]
 """One of the fields, told apart by `kind`."""
 

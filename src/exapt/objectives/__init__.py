@@ -12,6 +12,7 @@ from exapt.objectives.communities import CommunitiesSpec
 from exapt.objectives.guess import Guess
 from exapt.objectives.infomax import InfomaxSpec
 from exapt.objectives.masked import MaskedSpec
+from exapt.objectives.potential import PotentialSpec
 from exapt.objectives.rebuild import RebuildSpec
 from exapt.objectives.sigreg import SigregSpec
 from exapt.objectives.simclr import SimclrSpec
@@ -31,6 +32,7 @@ ObjectiveSpec = Annotated[
     | RebuildSpec
     | InfomaxSpec
     | SupervisedSpec
+    | PotentialSpec
     | BatterySpec,
     Field(discriminator="kind"),
 ]
@@ -49,6 +51,7 @@ __all__ = [
     "MaskedSpec",
     "Objective",
     "ObjectiveSpec",
+    "PotentialSpec",
     "RebuildSpec",
     "SigregSpec",
     "SimclrSpec",

@@ -15,6 +15,7 @@ EXTRAS = {
         "byte-pair tokens, parquet, Hugging Face data and models",
     ),
     "vision": (("PIL", "pyarrow"), "picture files, parquet"),
+    "chem": (("rdkit", "ase", "vesin", "tblite"), "SMILES and SDF, ASE's formats, periodic neighbours, xTB labels"),
     "track": (("tensorboard",), "TensorBoard logs"),
 }
 

@@ -135,4 +135,4 @@ def _kept_start(prepared: Prepared, which: str, seed: int) -> Start:
     start = load_pretrained(Path(which))
     name = prepared.made(Path(which))
     source = pretraining_origin(start, lambda: corpus_of(prepared, name)) if name else None
-    return Start(prepared.domain, start.backbone, source=source)
+    return Start(prepared.domain, start.backbone, source=source, objective=start.objective)

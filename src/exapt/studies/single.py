@@ -35,7 +35,9 @@ def adapt_once(spec: StudySpec, out: Path, budget: int | None, seed: int) -> dic
     _check_room(out)
     with tempfile.TemporaryDirectory() as cache:
         prepared = _prepared(spec, Path(cache))
-        fitted = _fit(prepared, spec.adapt, Start(prepared.domain, prepared.first.backbone), budget, seed)
+        first = prepared.first
+        start = Start(prepared.domain, first.backbone, objective=first.objective)
+        fitted = _fit(prepared, spec.adapt, start, budget, seed)
         record = _scored(prepared, fitted, seed) | {"seed": seed, "out": str(out)}
     fitted.record |= {"test": {k: record[k] for k in ("metric", "score", "interval", "test")}}
     fitted.save(out)

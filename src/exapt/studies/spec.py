@@ -26,7 +26,7 @@ from exapt.studies.beginning import (
     in_order,
 )
 from exapt.studies.watch import WatchSpec
-from exapt.tasks import DetectSpec, TaskSpec
+from exapt.tasks import TaskSpec
 from exapt.tasks.splits import SplitSpec
 from exapt.training.spec import TrainingSpec
 
@@ -177,16 +177,18 @@ class StudySpec(Spec):
                 )
 
     def _without_probes(self) -> None:
-        """Boxes are no linear function of frozen features: what needs a probe is refused, not left out silently."""
-        for name, arm in self.all_arms().items() if isinstance(self.task, DetectSpec) else ():
+        """Some labels are no linear function of frozen features: what needs a probe is refused, not left out
+        silently."""
+        what = UNPROBED.get(self.task.kind)
+        for name, arm in self.all_arms().items() if what else ():
             if not isinstance(arm.adapt, FinetuneSpec):
                 raise ValueError(
-                    f"arm '{name}' is a {arm.adapt.kind}, and boxes are no linear function of frozen features; set "
+                    f"arm '{name}' is a {arm.adapt.kind}, and {what} are no linear function of frozen features; set "
                     "arms to [pretrained, scratch]"
                 )
             if arm.adapt.probe_first:
                 raise ValueError(
-                    f"arm '{name}' starts from a probe, and boxes are no linear function of frozen features; set "
+                    f"arm '{name}' starts from a probe, and {what} are no linear function of frozen features; set "
                     "probe_first to false under its adapt"
                 )
 
@@ -218,6 +220,8 @@ class StudySpec(Spec):
         return Arm(start=start, adapt=adapt, what=what)
 
 
+UNPROBED = {"detect": "boxes", "potential": "forces"}
+"""Tasks that no linear model of frozen features can answer, and what they ask for."""
 FREE = ("scratch", "none")
 """Starts that know nothing of any corpus."""
 

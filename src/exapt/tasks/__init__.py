@@ -10,20 +10,29 @@ from exapt.tasks.classify import ClassifySpec, ClassifyTask
 from exapt.tasks.detect import DetectSpec, DetectTask
 from exapt.tasks.heads import HeadSpec
 from exapt.tasks.multilabel import MultiLabelTask
+from exapt.tasks.potential import PotentialTask, PotentialTaskSpec
 from exapt.tasks.regress import RegressSpec, RegressTask
 from exapt.tasks.tag import TagSpec, TagTask
 
-TaskSpec = Annotated[ClassifySpec | RegressSpec | TagSpec | DetectSpec, Field(discriminator="kind")]
+TaskSpec = Annotated[
+    ClassifySpec | RegressSpec | TagSpec | DetectSpec | PotentialTaskSpec, Field(discriminator="kind")
+]
 """Any task, told apart by `kind`."""
+
+
+AnyTask = ClassifySpec | RegressSpec | TagSpec | DetectSpec | PotentialTaskSpec
 
 
 def load_task(data: Mapping[str, Any]) -> Task:
     """The task again from what `Task.plain` gave."""
-    spec: ClassifySpec | RegressSpec | TagSpec | DetectSpec = TypeAdapter(TaskSpec).validate_python(data["spec"])
+    adapter: TypeAdapter[AnyTask] = TypeAdapter(TaskSpec)
+    spec = adapter.validate_python(data["spec"])
     if isinstance(spec, RegressSpec):
         return RegressTask.restored(spec, data)
     if isinstance(spec, DetectSpec):
         return DetectTask.restored(spec, data)
+    if isinstance(spec, PotentialTaskSpec):
+        return PotentialTask.restored(spec, data)
     if isinstance(spec, TagSpec):
         return TagTask(spec, list(data["classes"]))
     if "columns" in data:
@@ -31,4 +40,14 @@ def load_task(data: Mapping[str, Any]) -> Task:
     return ClassifyTask(spec, list(data["classes"]))
 
 
-__all__ = ["ClassifySpec", "DetectSpec", "HeadSpec", "RegressSpec", "TagSpec", "Task", "TaskSpec", "load_task"]
+__all__ = [
+    "ClassifySpec",
+    "DetectSpec",
+    "HeadSpec",
+    "PotentialTaskSpec",
+    "RegressSpec",
+    "TagSpec",
+    "Task",
+    "TaskSpec",
+    "load_task",
+]

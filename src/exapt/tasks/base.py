@@ -10,9 +10,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from exapt.backbones.base import Backbone
 from exapt.batch import Batch
 from exapt.domains.base import Dataset, Domain
-from exapt.objectives.base import Loss
+from exapt.objectives.base import Loss, Objective
 from exapt.spec import Spec
 
 Augmentation = Callable[[Batch, torch.Generator], Batch]
@@ -48,6 +49,18 @@ class Task(ABC):
     @abstractmethod
     def head(self, width: int, seed: int | None = None) -> nn.Module:
         """A fresh head: Features -> (B, outputs), or (N, outputs) where labels belong to elements."""
+
+    def ask(self, backbone: Backbone, head: nn.Module, batch: Batch) -> Tensor:
+        """The output for a batch. Rows of unlike length are filled up with NaN where they are put together."""
+        output: Tensor = head(backbone(batch))
+        return output
+
+    def inherit(self, head: nn.Module, objective: Objective | None) -> bool:
+        """Fill a fresh head from what an objective learnt for this very task; whether it did."""
+        return False
+
+    def meet(self, head: nn.Module, output: Tensor, train: Dataset) -> None:
+        """Adjust an inherited head, in place, to what it says of the training part before any step."""
 
     @abstractmethod
     def loss(self, output: Tensor, batch: Batch) -> Loss:

@@ -46,6 +46,8 @@ class Batches:
     """How many phases there are to draw from: the length of a window."""
     lengths: Callable[[Dataset], np.ndarray] | None = None
     """How many elements `collate` keeps of each example; None: all."""
+    cost: Callable[[Dataset], np.ndarray] | None = None
+    """What each example counts for in `batch_elements` and in sorting; None: its elements."""
 
     def __post_init__(self) -> None:
         if (self.batch is None) == (self.batch_elements is None):
@@ -72,7 +74,7 @@ class Batches:
         micro-batches are a multiple of `ranks`: the largest is halved where it must be, and fewer than `ranks`
         examples of a last step may be left out.
         """
-        lengths = self.lengths_of(self.examples(epoch))
+        lengths = self.costs_of(self.examples(epoch))
         rng = np.random.default_rng(derive(self.seed, "order", epoch))
         order = rng.permutation(len(lengths)) if self.shuffle else np.arange(len(lengths))
         parts = accumulate * ranks
@@ -100,6 +102,10 @@ class Batches:
     def lengths_of(self, examples: Dataset) -> np.ndarray:
         """(n,) elements of each example as `collate` keeps them."""
         return np.asarray(self.lengths(examples) if self.lengths else examples.lengths)
+
+    def costs_of(self, examples: Dataset) -> np.ndarray:
+        """(n,) what each example counts for in `batch_elements`."""
+        return np.asarray(self.cost(examples)) if self.cost else self.lengths_of(examples)
 
     def _pool(self, lengths: np.ndarray, parts: int) -> int:
         """How many examples are sorted together: a whole number of steps' worth."""

@@ -47,7 +47,11 @@ class HeldOut:
         windows = domain.windows(held, 0)
         chosen = np.random.default_rng(self.seed).permutation(len(windows))[:MOST]
         self.batches = Batches(
-            windows.subset(np.sort(chosen)), domain.collate, **{**spec.batching(), "bucket": True}, shuffle=False
+            windows.subset(np.sort(chosen)),
+            domain.collate,
+            **{**spec.batching(), "bucket": True},
+            shuffle=False,
+            cost=domain.cost,
         )
         self.rng = torch.Generator()
 

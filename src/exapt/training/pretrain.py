@@ -122,7 +122,12 @@ def _feeding(
 ) -> tuple[Batches, HeldOut | None]:
     """Windows to train on, cut elsewhere in every pass, and the evaluation on those held out."""
     batches = Batches(
-        train_part, domain.collate_training, windows=domain.windows, phases=domain.inputs.length, **training.batching()
+        train_part,
+        domain.collate_training,
+        windows=domain.windows,
+        phases=domain.inputs.length,
+        cost=domain.cost,
+        **training.batching(),
     )
     _large_enough(batches, model.objective, here)
     return batches, HeldOut(model, domain, held, training, here) if held else None

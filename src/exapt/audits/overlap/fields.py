@@ -11,14 +11,17 @@ import numpy as np
 
 from exapt.audits.overlap.compare import TOKENS, overlap_sequences, overlap_texts
 from exapt.audits.overlap.found import Overlap
-from exapt.audits.overlap.graphs import overlap_graphs
+from exapt.audits.overlap.graphs import Graph, overlap_graphs
 from exapt.audits.overlap.pictures import overlap_pictures
+from exapt.domains.atom_features import bonds
+from exapt.domains.atoms import AtomsDomain
 from exapt.domains.base import Dataset, Domain, Source
 from exapt.domains.dna import DnaDomain
 from exapt.domains.graph import ROUNDS, GraphDomain
 from exapt.domains.image import ImageDomain
 from exapt.domains.protein import ProteinDomain
 from exapt.domains.records import TEXTS, open_source
+from exapt.domains.structure import unpacked
 from exapt.domains.text import TextDomain, as_texts
 from exapt.domains.tokens import SPECIAL, TokenDomain
 from exapt.errors import InputError
@@ -105,6 +108,19 @@ def _pictures(
 
 
 @compare.register
+def _atoms(domain: AtomsDomain, corpus: Dataset | Source, evaluation: Dataset | Source, settings: Settings) -> Overlap:
+    """Structures as graphs of the bonds that distances show: the same molecule in any frame, conformer or order."""
+    wanted = [_bonded(inputs) for inputs in _rows(_dataset(domain, evaluation, settings))]
+    return overlap_graphs((_bonded(inputs) for inputs in _rows(_dataset(domain, corpus, settings))), wanted)
+
+
+def _bonded(inputs: np.ndarray) -> Graph:
+    structure = unpacked(inputs)
+    origin, to = bonds(structure)
+    once = origin < to
+    return Graph(np.stack([origin[once], to[once]]), structure.numbers)
+
+
 def _graphs(domain: GraphDomain, corpus: Dataset | Source, evaluation: Dataset | Source, settings: Settings) -> Overlap:
     """Whole graphs, the same up to the numbering of their nodes."""
     if domain.transductive:

@@ -1,0 +1,35 @@
+"""The sparse sums against plain ones, to second derivatives."""
+
+from __future__ import annotations
+
+import torch
+from torch.autograd import gradcheck, gradgradcheck
+
+from exapt.backbones.spread import Dot, Links, Read, Spread, plain_spread
+
+TO = torch.tensor([0, 0, 2, 2, 2, 3])
+
+
+def test_values_and_derivatives_of_any_order() -> None:
+    rng = torch.Generator().manual_seed(0)
+    weights, messages, vectors = (
+        torch.randn(*shape, generator=rng, dtype=torch.float64, requires_grad=True)
+        for shape in ((6, 4), (6, 5), (4, 5, 5))
+    )
+    links = Links(TO, 5, 4)
+    fast, plain = Spread.apply(weights, messages, links), plain_spread(weights, messages, links)
+    assert torch.allclose(fast, plain, atol=1e-14)
+    assert fast[:, 1].abs().sum() == 0
+    taken = vectors[:, TO]
+    assert torch.allclose(Read.apply(weights, vectors, links), torch.einsum("eh,hed->ed", weights, taken))
+    assert torch.allclose(Dot.apply(messages, vectors, links), torch.einsum("ed,hed->eh", messages, taken))
+    for operation, given in ((Spread, (weights, messages)), (Read, (weights, vectors)), (Dot, (messages, vectors))):
+        assert gradcheck(lambda a, b, op=operation: op.apply(a, b, links), given)
+        assert gradgradcheck(lambda a, b, op=operation: op.apply(a, b, links), given)
+
+
+def test_no_pairs_at_all() -> None:
+    links = Links(torch.zeros(0, dtype=torch.long), 3, 4)
+    out = Spread.apply(torch.zeros(0, 4), torch.zeros(0, 2), links)
+    assert out.shape == (4, 3, 2)
+    assert out.abs().sum() == 0
