@@ -17,7 +17,7 @@ from exapt.domains.base import Inputs
 from exapt.domains.structure import Structure
 from exapt.errors import InputError
 
-ATOMS = Inputs("atoms", vocabulary=119)
+ATOMS = Inputs("atoms", vocabulary=119, cutoff=5.0)
 MADELUNG = 1.7475645946
 """Of rock salt, by the distance of nearest neighbours."""
 
