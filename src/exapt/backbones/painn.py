@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from exapt.backbones.carry import Carry, plain_carry
 from exapt.backbones.radial import bessel
 from exapt.backbones.spread import Links, Spread, plain_spread
 from exapt.batch import Batch
@@ -59,8 +60,9 @@ class Pairs(NamedTuple):
         return spread(self.harmonics, messages, self.links)
 
     def carried(self, values: Tensor, filters: Tensor) -> Tensor:
-        """(N, D) values (N, D) of neighbours times filters (E, D), summed."""
-        return torch.zeros_like(values).index_add(0, self.links.to, values.index_select(0, self.origin) * filters)
+        """(3, N, D) values (3, N, D) of neighbours times filters (E, D), summed."""
+        carry = Carry.apply if self.fast else plain_carry
+        return carry(values, filters, self.origin, self.links.to)
 
 
 def in_order(edges: Tensor, shifts: Tensor | None) -> tuple[Tensor, Tensor | None]:
@@ -121,8 +123,7 @@ class Layer(nn.Module):
         pointing = self.pointed(summed[1:])
         if vectors is None:
             return scalars, pointing
-        moved = [pairs.carried(gates[0] * v, carry[0]) for v in vectors]
-        return scalars, vectors + pointing + torch.stack(moved)
+        return scalars, vectors + pointing + pairs.carried(gates[0] * vectors, carry[0].contiguous())
 
     def _settle(self, scalars: Tensor, vectors: Tensor) -> tuple[Tensor, Tensor]:
         """Scalars and vectors of one atom tell each other (Eq. 9 and 10)."""
