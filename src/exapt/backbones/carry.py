@@ -1,7 +1,7 @@
-"""Vectors of neighbours times a filter of each pair, summed: with one buffer, where plain operations make nine.
+"""What neighbours hold times a filter of each pair: with one buffer, where plain operations make up to nine.
 
-The two operations are each other's derivatives, so that any order of them exists. Fresh memory is what training on a
-processor pays most for. Shapes: N atoms, E pairs, D width.
+Carry and Meet, and Gate and Gather, are each other's derivatives, so that any order of them exists. Fresh memory is
+what training on a processor pays most for. Shapes: N atoms, E pairs, D width.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from torch.autograd import Function
 
 
 class Carry(Function):
-    """(3, N, D): at the atom `to` (E,) of every pair, the values (3, N, D) of its atom `origin` times filters (E, D)."""
+    """(3, N, D): values (3, N, D) of every pair's atom `origin` (E,) times filters (E, D), summed at its atom `to`."""
 
     @staticmethod
     def forward(ctx: Any, values: Tensor, filters: Tensor, origin: Tensor, to: Tensor) -> Tensor:
@@ -59,6 +59,48 @@ class Meet(Function):
             None,
             None,
         )
+
+
+class Gate(Function):
+    """(E, D): the values (N, D) of every pair's atom `origin` (E,) times filters (E, D)."""
+
+    @staticmethod
+    def forward(ctx: Any, values: Tensor, filters: Tensor, origin: Tensor) -> Tensor:
+        ctx.save_for_backward(values, filters, origin)
+        return values.index_select(0, origin).mul_(filters)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
+        values, filters, origin = ctx.saved_tensors
+        return (
+            Gather.apply(gradient, filters, origin, len(values)) if ctx.needs_input_grad[0] else None,
+            Gate.apply(values, gradient, origin) if ctx.needs_input_grad[1] else None,
+            None,
+        )
+
+
+class Gather(Function):
+    """(N, D): messages times filters, both (E, D), summed at every pair's atom `origin` (E,)."""
+
+    @staticmethod
+    def forward(ctx: Any, messages: Tensor, filters: Tensor, origin: Tensor, count: int) -> Tensor:
+        ctx.save_for_backward(messages, filters, origin)
+        return messages.new_zeros(count, messages.shape[1]).index_add_(0, origin, messages * filters)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor | None, None, None]:
+        messages, filters, origin = ctx.saved_tensors
+        return (
+            Gate.apply(gradient, filters, origin) if ctx.needs_input_grad[0] else None,
+            Gate.apply(gradient, messages, origin) if ctx.needs_input_grad[1] else None,
+            None,
+            None,
+        )
+
+
+def plain_gate(values: Tensor, filters: Tensor, origin: Tensor) -> Tensor:
+    """The same as `Gate` with torch's own operations."""
+    return values.index_select(0, origin) * filters
 
 
 def plain_carry(values: Tensor, filters: Tensor, origin: Tensor, to: Tensor) -> Tensor:
