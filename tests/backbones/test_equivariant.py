@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from exapt.backbones import Equivariant, EquivariantSpec
+from exapt.backbones import Equivariant, EquivariantSpec, TransformerSpec
 from exapt.backbones.radial import bessel, envelope
 from exapt.batch import Batch
 from exapt.domains.atom_batch import batch_of, turned
@@ -263,3 +263,8 @@ def test_other_fields_are_refused() -> None:
     assert EquivariantSpec(size="nano").build(ATOMS, seed=0).cutoff == 5.0
     with pytest.raises(InputError, match="the batch has no positions or edges"):
         network()(replace(batch(SYSTEMS[0]), edges=None))
+
+
+def test_a_transformer_takes_no_atoms() -> None:
+    with pytest.raises(InputError, match="transformer: takes tokens or pictures, not atoms"):
+        TransformerSpec().build(ATOMS)
