@@ -19,14 +19,14 @@ from exapt.domains.atom_molecules import rdkit
 from exapt.domains.base import Arrays, Dataset, Example, Source
 from exapt.domains.gathering import read_tokens
 from exapt.domains.molecule_actions import ATOMS, VOCABULARY
-from exapt.domains.molecule_graph import REASONS, LeftOut
+from exapt.domains.molecule_graph import REASONS, LeftOutError
 from exapt.domains.molecule_walks import Walks
 from exapt.domains.opening import TABLES, File
 from exapt.domains.pieces import Piece
 from exapt.domains.records import Format, Opened, open_source
 from exapt.domains.spans import SpanViews
 from exapt.domains.text import as_texts
-from exapt.domains.tokens import PLAIN, SPECIAL, TokenDomain
+from exapt.domains.tokens import SPECIAL, TokenDomain
 from exapt.errors import InputError, nearest
 from exapt.spec import Spec
 
@@ -91,7 +91,7 @@ class MoleculeDomain(TokenDomain):
                 continue
             try:
                 ids = self._actions(words[0])
-            except LeftOut as why:
+            except LeftOutError as why:
                 self._refuse(why, words[0], piece.where(at))
                 lengths.append(-1 - why.reason)
             else:
@@ -102,10 +102,10 @@ class MoleculeDomain(TokenDomain):
     def _actions(self, smiles: str) -> list[int]:
         ids = graphs.actions_of(graphs.parse(smiles))
         if len(ids) > self.room:
-            raise LeftOut(graphs.LONG)
+            raise LeftOutError(graphs.LONG)
         return ids
 
-    def _refuse(self, why: LeftOut, smiles: str, where: str) -> None:
+    def _refuse(self, why: LeftOutError, smiles: str, where: str) -> None:
         if why.reason == graphs.UNREADABLE and self.spec.on_error == "stop":
             raise InputError(
                 f"{where}: '{smiles[:60]}' is no SMILES that RDKit can read; correct it, or set on_error=skip"
@@ -115,7 +115,7 @@ class MoleculeDomain(TokenDomain):
         """The ids (n,) of one SMILES, without ends; raises `InputError` for one that the grammar cannot write."""
         try:
             return np.array(self._actions(text), dtype=np.int64)
-        except LeftOut as why:
+        except LeftOutError as why:
             raise InputError(f"'{text[:60]}': {why}; valid: one molecule of the valence table") from None
 
     def decode(self, ids: np.ndarray | torch.Tensor) -> str:
@@ -152,7 +152,7 @@ class MoleculeDomain(TokenDomain):
             return ids
         try:
             new = graphs.actions_of(graph, lambda places: draws.sample(places, len(places)))
-        except LeftOut:
+        except LeftOutError:
             return ids
         whole = torch.tensor([SPECIAL["start"], *new, SPECIAL["end"]])
         return whole if len(whole) <= self.inputs.length else ids

@@ -29,7 +29,7 @@ REASONS = (
 UNREADABLE, PARTS, ELEMENT, ISOTOPE, RADICAL, VALENCE, PATH, LONG = range(len(REASONS))
 
 
-class LeftOut(Exception):
+class LeftOutError(Exception):
     """A molecule that the actions do not write; `reason` is a place in `REASONS`."""
 
     def __init__(self, reason: int) -> None:
@@ -61,48 +61,48 @@ class Graph:
 
 
 def parse(smiles: str) -> Graph:
-    """The graph of a SMILES, atoms in the order of its canonical form, stereo left aside; raises `LeftOut`."""
+    """The graph of a SMILES, atoms in the order of its canonical form, stereo left aside; raises `LeftOutError`."""
     chem = rdkit()
     from rdkit import rdBase
 
     with rdBase.BlockLogs():
         molecule = chem.MolFromSmiles(smiles) if smiles else None
         if molecule is None or not molecule.GetNumAtoms():
-            raise LeftOut(UNREADABLE)
+            raise LeftOutError(UNREADABLE)
         if "." in smiles and len(chem.GetMolFrags(molecule)) > 1:
-            raise LeftOut(PARTS)
+            raise LeftOutError(PARTS)
         if any(atom.GetIsotope() for atom in molecule.GetAtoms()):
-            raise LeftOut(ISOTOPE)
+            raise LeftOutError(ISOTOPE)
         molecule = chem.MolFromSmiles(smiles_of(molecule))
         if molecule is None:
-            raise LeftOut(UNREADABLE)
+            raise LeftOutError(UNREADABLE)
         chem.Kekulize(molecule, clearAromaticFlags=True)
     return graph_of(molecule)
 
 
 def graph_of(molecule: Any) -> Graph:
-    """The graph of a kekulised RDKit molecule; raises `LeftOut` for one that the table does not hold."""
+    """The graph of a kekulised RDKit molecule; raises `LeftOutError` for one that the table does not hold."""
     graph = Graph()
     for atom in molecule.GetAtoms():
         kind = BY_ATOM.get((atom.GetAtomicNum(), atom.GetFormalCharge()))
         if kind is None:
-            raise LeftOut(ELEMENT)
+            raise LeftOutError(ELEMENT)
         if atom.GetNumRadicalElectrons():
-            raise LeftOut(RADICAL)
+            raise LeftOutError(RADICAL)
         graph.add(kind)
     for bond in molecule.GetBonds():
         order = ORDER_OF.get(bond.GetBondType().name)
         if order is None:
-            raise LeftOut(VALENCE)
+            raise LeftOutError(VALENCE)
         graph.join(bond.GetBeginAtomIdx(), bond.GetEndAtomIdx(), order)
     for atom, kind, bonds in zip(molecule.GetAtoms(), graph.kinds, graph.sums(), strict=True):
         if KINDS[kind].hydrogens(bonds) != atom.GetTotalNumHs():
-            raise LeftOut(VALENCE)
+            raise LeftOutError(VALENCE)
     return graph
 
 
 def actions_of(graph: Graph, order: Order = sorted) -> list[int]:
-    """Token ids of a walk over a graph, ends not among them; raises `LeftOut` where a path is too long."""
+    """Token ids of a walk over a graph, ends not among them; raises `LeftOutError` where a path is too long."""
     return [IDS[action] for action in _walk(graph, order)]
 
 
@@ -130,7 +130,7 @@ def _walk(graph: Graph, order: Order) -> Iterator[Action]:
         depth[atom] = len(path)
         seen.add(atom)
         if len(path) > REACH:
-            raise LeftOut(PATH)
+            raise LeftOutError(PATH)
         for size, other in closing:
             yield Action("ring", size, bonds[other])
         waiting.append(iter(order(list(bonds))))

@@ -85,7 +85,7 @@ class _Present:
         self.kind, self.bonds = walks.kind[rows], walks.bonds[rows]
         self.smallest = walks.smallest[rows]
         self.atoms, self.tokens = walks.atoms[rows], walks.tokens[rows]
-        self.needs = OPEN[self.kind, self.bonds] & (PLACES < self.depth[:, None])
+        self.needs = OPEN[self.kind, self.bonds] & (self.depth[:, None] > PLACES)
         """(b, P) which atoms of the path still need a bond."""
         self.unfinished = self.needs.sum(1)
         own = np.arange(len(rows))

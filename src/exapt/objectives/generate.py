@@ -128,9 +128,7 @@ class _Stepwise:
             self.steps.keep(on.nonzero().squeeze(1))
 
 
-def _reader(
-    backbone: Backbone, objective: Autoregressive, texts: Sequence[Tensor], length: int
-) -> _Whole | _Stepwise:
+def _reader(backbone: Backbone, objective: Autoregressive, texts: Sequence[Tensor], length: int) -> _Whole | _Stepwise:
     lengths = {len(t) for t in texts}
     longest = max(lengths, default=0) + length
     fits = len(lengths) == 1 and (not objective.length or longest <= objective.length + 1)
