@@ -220,6 +220,41 @@ def export(checkpoint: Path | str, out: Path | str, *, to: str = "huggingface") 
     export_huggingface(load(checkpoint), Path(out))
 
 
+def generate(
+    checkpoint: Path | str,
+    out: Path | str,
+    *,
+    count: int = 1000,
+    temperature: float = 1.0,
+    top_p: float = 1.0,
+    seed: int = 0,
+    max_atoms: int | None = None,
+    against: str | None = None,
+    page: Path | str | None = None,
+    say: Say = lambda _: None,
+) -> dict[str, Any]:
+    """Write new texts, sequences or molecules with an autoregressive checkpoint; figures of molecules are returned.
+
+    `page` is an .html to write the figures of molecules into, with drawings.
+    """
+    from exapt.reporting.molecules import write_molecules
+    from exapt.studies.generating import Sampling, generate_file
+
+    sampling = Sampling(count, temperature, top_p, seed, max_atoms)
+    found = generate_file(Path(checkpoint), Path(out), sampling, against, say)
+    if page is not None and "smiles" in found:
+        write_molecules(Path(page), found)
+    return {name: value for name, value in found.items() if name != "smiles"}
+
+
+def sentence_of_generated(found: dict[str, Any]) -> str:
+    """What was written, in words."""
+    from exapt.studies.molecule_figures import sentence
+
+    words = sentence(found) if "valid" in found else f"{found['count']:,} written"
+    return f"{words}\n{found['out']}"
+
+
 def shrink(folder: Path | str, out: Path | str, *, share: float = 0.5, heads: bool = False) -> dict[str, Any]:
     """Write a checkpoint or a fitted model without its least important neurons; the sizes before and after."""
     from exapt.adaptation.shrinking import shrink_folder

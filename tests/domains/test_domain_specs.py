@@ -20,6 +20,7 @@ from exapt.domains import (
     DomainSpec,
     GraphSpec,
     ImageSpec,
+    MoleculeSpec,
     ProteinSpec,
     TableSpec,
     TextSpec,
@@ -48,6 +49,7 @@ FIELDS = [
     (TableSpec(), ROWS),
     (GraphSpec(level="graph"), GRAPHS),
     (AtomsSpec(), MOLECULES),
+    (MoleculeSpec(length=16), ["CCO", "c1ccccc1O", "CC(=O)[O-]"]),
 ]
 NAMES = [
     "text-bpe",
@@ -60,6 +62,7 @@ NAMES = [
     "table",
     "graph",
     "atoms",
+    "molecule",
 ]
 
 
@@ -119,7 +122,7 @@ def test_the_union_tells_fields_apart_by_kind() -> None:
         assert adapter.validate_python(spec.plain()) == spec
     with pytest.raises(InputError, match=r"unknown key 'domain.lenght'; did you mean 'length'"):
         Holder.parse({"domain": {"kind": "text", "lenght": 5}})
-    with pytest.raises(InputError, match="valid: atoms, dna, graph, image, protein, table, text"):
+    with pytest.raises(InputError, match="valid: atoms, dna, graph, image, molecule, protein, table, text"):
         Holder.parse({"domain": {"kind": "audio"}})
     with pytest.raises(InputError, match="greater than or equal to 4"):
         TextSpec.parse({"length": 1})

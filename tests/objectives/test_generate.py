@@ -8,10 +8,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from objective_standins import SPECIAL, Letters, Running
 
+from exapt.backbones import TransformerSpec
 from exapt.batch import Batch
 from exapt.errors import InputError
 from exapt.objectives.autoregressive import Autoregressive
-from exapt.objectives.generate import choose, generate, generate_many, nucleus
+from exapt.objectives.generate import _reader, _Stepwise, _Whole, choose, generate, generate_many, nucleus
 
 
 def model(length: int = 16) -> tuple[Running, Autoregressive]:
@@ -82,6 +83,58 @@ def test_context_beyond_the_known_length_is_dropped_from_the_left() -> None:
     a = generate(backbone, objective, long, 3, temperature=0, stop=-1)[-3:]
     b = generate(backbone, objective, short, 3, temperature=0, stop=-1)[-3:]
     assert torch.equal(a, b)
+
+
+class Evens:
+    """A grammar of even ids that ends a text after its third."""
+
+    def __init__(self, count: int) -> None:
+        self.taken = torch.zeros(count, dtype=torch.long)
+
+    def allowed(self, rows: torch.Tensor) -> torch.Tensor:
+        over = (self.taken[rows] == 3)[:, None]
+        ids = torch.arange(10)
+        return torch.where(over, ids == SPECIAL["end"], (ids % 2 == 0) & (ids > 5))
+
+    def take(self, rows: torch.Tensor, ids: torch.Tensor) -> None:
+        self.taken[rows] += 1
+
+
+def test_a_guide_bars_ids_and_sees_what_is_taken() -> None:
+    backbone, objective = model()
+    for temperature in (0.0, 2.0):
+        texts = generate_many(
+            backbone, objective, [torch.tensor([5]), torch.tensor([7, 9])], 9,
+            temperature=temperature, rng=torch.Generator().manual_seed(0), guide=Evens(2),
+        )  # fmt: skip
+        for text, prompt in zip(texts, (1, 2), strict=True):
+            assert len(text) == prompt + 4
+            assert set(text[prompt:-1].tolist()) <= {6, 8}
+            assert int(text[-1]) == SPECIAL["end"]
+
+
+@pytest.mark.parametrize("local", [0, 6])
+def test_a_transformer_that_keeps_what_it_read_writes_the_same(local: int) -> None:
+    spec = TransformerSpec(width=16, depth=3, heads=1, causal=True, local=local, global_every=2)
+    backbone = spec.build(Letters(length=40).inputs, seed=0)
+    objective = Autoregressive(Letters(length=40), backbone, seed=2)
+    prompts = [torch.tensor([2, 5, 7]), torch.tensor([2, 9, 9]), torch.tensor([2, 6, 6])]
+
+    def drawn(length: int, texts: list[torch.Tensor]) -> list[list[int]]:
+        rng = torch.Generator().manual_seed(1)
+        return [t.tolist() for t in generate_many(backbone, objective, texts, length, rng=rng)]
+
+    kept = drawn(30, prompts)
+    assert isinstance(_reader(backbone, objective, prompts, 30), _Stepwise)
+    longer = [*prompts, torch.tensor([2, 5])]  # of unequal length: read whole at each step
+    assert isinstance(_reader(backbone, objective, longer, 30), _Whole)
+    objective.length = 35
+    greedy = [
+        [t.tolist() for t in generate_many(backbone, objective, texts, 30, temperature=0)]
+        for texts in (prompts, longer)
+    ]
+    assert greedy[0] == greedy[1][:3]
+    assert len({tuple(t) for t in kept}) == 3
 
 
 def test_the_mode_of_the_backbone_is_given_back() -> None:

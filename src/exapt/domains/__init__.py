@@ -1,10 +1,11 @@
-"""Fields of data: text, DNA, protein, pictures, tables, graphs and atoms. Files become data sets, these batches."""
+"""Fields of data: text, DNA, protein, pictures, tables, graphs, atoms, molecules. Files become data sets, these batches."""
 
 from exapt.domains.atoms import AtomsDomain, AtomsSpec
 from exapt.domains.base import MISSING, Arrays, Dataset, Domain, Example, Inputs, Masked, Source, Store
 from exapt.domains.dna import DnaDomain, DnaSpec
 from exapt.domains.graph import GraphDomain, GraphSpec
 from exapt.domains.image import ImageDomain, ImageSpec
+from exapt.domains.molecule import MoleculeDomain, MoleculeSpec
 from exapt.domains.protein import ProteinDomain, ProteinSpec
 from exapt.domains.specs import DomainSpec, from_arrays, load_domain
 from exapt.domains.table import TableDomain, TableSpec
@@ -27,6 +28,8 @@ __all__ = [
     "ImageSpec",
     "Inputs",
     "Masked",
+    "MoleculeDomain",
+    "MoleculeSpec",
     "ProteinDomain",
     "ProteinSpec",
     "Source",

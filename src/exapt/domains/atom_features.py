@@ -34,7 +34,7 @@ def classical_features(datasets: Sequence[Dataset], cutoff: float) -> list[Any]:
     stores = [_store(dataset) for dataset in datasets]
     known = all(all(store.smiles[d.rows]) for store, d in zip(stores, datasets, strict=True))
     if known:
-        return _molecular([list(store.smiles[d.rows]) for store, d in zip(stores, datasets, strict=True)])
+        return molecular_features([list(store.smiles[d.rows]) for store, d in zip(stores, datasets, strict=True)])
     return _standard([_geometric(store, d, cutoff) for store, d in zip(stores, datasets, strict=True)])
 
 
@@ -44,8 +44,8 @@ def _store(dataset: Dataset) -> AtomStore:
     return dataset.store
 
 
-def _molecular(parts: Sequence[list[str]]) -> list[sp.csr_matrix]:
-    """Square roots of fingerprint counts, rows of length 1, beside standardised descriptors."""
+def molecular_features(parts: Sequence[list[str]]) -> list[sp.csr_matrix]:
+    """Of SMILES: square roots of fingerprint counts, rows of length 1, beside standardised descriptors."""
     prints = [_prints(smiles) for smiles in parts]
     described = _standard([np.array([_descriptors(s) for s in smiles]).reshape(len(smiles), -1) for smiles in parts])
     return [
@@ -133,11 +133,7 @@ def in_one_form(structure: Structure) -> np.ndarray:
 def fingerprint(structure: Structure, smiles: str) -> np.ndarray:
     """(k,) uint64 hashes of the molecule's environments (Morgan), or of those that bonds by distance show."""
     if smiles:
-        from rdkit.Chem import rdFingerprintGenerator
-
-        maker = rdFingerprintGenerator.GetMorganGenerator(radius=RADIUS)
-        found = np.array(sorted(maker.GetSparseCountFingerprint(_molecule(smiles)).GetNonzeroElements()))
-        return mix(found.astype(np.uint64))
+        return molecular_fingerprint(smiles)
     colours, (origin, to) = mix(structure.numbers.astype(np.uint64)), bonds(structure)
     kept = [colours]
     for _ in range(RADIUS):
@@ -146,6 +142,15 @@ def fingerprint(structure: Structure, smiles: str) -> np.ndarray:
         colours = mix(colours * MULTIPLIER + around)
         kept.append(colours)
     return np.unique(np.concatenate(kept))
+
+
+def molecular_fingerprint(smiles: str) -> np.ndarray:
+    """(k,) uint64 hashes of Morgan's environments."""
+    from rdkit.Chem import rdFingerprintGenerator
+
+    maker = rdFingerprintGenerator.GetMorganGenerator(radius=RADIUS)
+    found = np.array(sorted(maker.GetSparseCountFingerprint(_molecule(smiles)).GetNonzeroElements()))
+    return mix(found.astype(np.uint64))
 
 
 def bonds(structure: Structure) -> tuple[np.ndarray, np.ndarray]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,18 +20,23 @@ from exapt.spec import digest
 VERSION = 1
 """Raise it when what is written changes: older caches are then not found."""
 Encode = Callable[[Piece], tuple[np.ndarray, np.ndarray]]
-"""Piece to ids (N,) and lengths (n,), 0 for an empty record."""
+"""Piece to ids (N,) and lengths (n,): 0 for an empty record, −1 − r for one that is left out for reason r."""
 
 
-def read_tokens(opened: Opened, encode: Encode, vocabulary: int, key: str, cache: Path | None) -> Dataset:
-    """Every record of a source, encoded; `key` says with which tokenizer. With a cache the ids are memory-mapped."""
+def read_tokens(
+    opened: Opened, encode: Encode, vocabulary: int, key: str, cache: Path | None, reasons: Sequence[str] = ()
+) -> Dataset:
+    """Every record of a source, encoded; `key` says with which tokenizer. With a cache the ids are memory-mapped.
+
+    `reasons` names why `encode` leaves records out, for the counts of what was skipped.
+    """
     dtype = np.min_scalar_type(vocabulary - 1)
     if cache is None or isinstance(opened.source, Arrays):
-        store, columns, skipped = _gather(opened, encode, dtype, None)
+        store, columns, skipped = _gather(opened, encode, dtype, None, reasons)
         return _dataset(store, columns, skipped, opened)
 
     def write(folder: Path) -> None:
-        store, columns, skipped = _gather(opened, encode, dtype, folder)
+        store, columns, skipped = _gather(opened, encode, dtype, folder, reasons)
         store.save(folder)
         write_json(folder / "columns.json", columns)
         write_json(folder / "skipped.json", skipped)
@@ -43,17 +48,19 @@ def read_tokens(opened: Opened, encode: Encode, vocabulary: int, key: str, cache
 
 
 def _gather(
-    opened: Opened, encode: Encode, dtype: np.dtype[Any], folder: Path | None
+    opened: Opened, encode: Encode, dtype: np.dtype[Any], folder: Path | None, reasons: Sequence[str]
 ) -> tuple[TokenStore, dict[str, list[Any]], dict[str, int]]:
     writer = TokenWriter(dtype, folder)
     columns: dict[str, list[Any]] = {}
     left_out = count = 0
+    refused = np.zeros(len(reasons), dtype=np.int64)
     try:
         for piece in opened.pieces():
             ids, lengths = encode(piece)
             if opened.wanted.labels:
                 _refuse_empty(piece, lengths)
-            writer.add(ids, lengths, piece.goes_on)
+            refused += np.bincount(-1 - lengths[lengths < 0], minlength=len(reasons))
+            writer.add(ids, np.maximum(lengths, 0), piece.goes_on)
             for name, values in piece.columns.items():
                 columns.setdefault(name, []).extend(values[piece.goes_on :])
             left_out += piece.left_out
@@ -65,9 +72,10 @@ def _gather(
         raise InputError(
             f"{opened.source.path}: no records in it, or only empty ones ({count}); expected {opened.form.what}"
         )
-    reasons = {"empty": count - len(full), "without a label": left_out}
+    why = dict(zip(reasons, refused.tolist(), strict=True))
+    why |= {"empty": count - len(full) - int(refused.sum()), "without a label": left_out}
     kept = {name: [values[i] for i in full.tolist()] for name, values in columns.items()}
-    return store, kept, {reason: n for reason, n in reasons.items() if n}
+    return store, kept, {reason: n for reason, n in why.items() if n}
 
 
 def _refuse_empty(piece: Piece, lengths: np.ndarray) -> None:

@@ -14,6 +14,7 @@ from exapt.domains.base import Arrays, Domain
 from exapt.domains.dna import DnaSpec
 from exapt.domains.graph import GraphSpec
 from exapt.domains.image import ImageSpec
+from exapt.domains.molecule import MoleculeSpec
 from exapt.domains.protein import ProteinSpec
 from exapt.domains.table import TableSpec
 from exapt.domains.text import TextSpec
@@ -21,7 +22,8 @@ from exapt.errors import InputError
 from exapt.files import read_json
 
 DomainSpec = Annotated[
-    TextSpec | DnaSpec | ProteinSpec | ImageSpec | TableSpec | GraphSpec | AtomsSpec, Field(discriminator="kind")
+    TextSpec | DnaSpec | ProteinSpec | ImageSpec | TableSpec | GraphSpec | AtomsSpec | MoleculeSpec,
+    Field(discriminator="kind"),
 ]
 """One of the fields, told apart by `kind`."""
 
