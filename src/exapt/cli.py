@@ -36,6 +36,9 @@ Checkpoint = Annotated[Path, typer.Argument(help="A checkpoint's folder (it hold
 Labelled = Annotated[str, typer.Argument(help="The labelled examples: a file, a folder, or hf:owner/name.")]
 Label = Annotated[list[str] | None, typer.Option("--label", help="Column(s) with the label.")]
 Column = Annotated[str | None, typer.Option("--column", help="Column with the text, sequence or picture.")]
+Record = Annotated[
+    str | None, typer.Option("--record", help="What one example of a .txt file is: file, line or paragraph.")
+]
 Group = Annotated[str | None, typer.Option("--group", help="Column whose equal values stay on one side of a split.")]
 Kind = Annotated[str, typer.Option("--task", help="classify, regress or tag.")]
 Workers = Annotated[
@@ -224,13 +227,15 @@ def predict(
     source: Annotated[str, typer.Argument(help="New examples: a file or folder.")],
     out: Annotated[Path, typer.Option("--out", help="csv, npz or parquet to write.")],
     column: Column = None,
+    record: Record = None,
     as_json: Json = False,
 ) -> None:
     """Predict new examples with a fitted model."""
     from exapt import verbs
 
-    rows = verbs.predict(fitted, source, out=out, column=column)
-    _print({"rows": rows, "out": str(out)}, as_json, f"{rows} predictions in {out}")
+    rows = verbs.predict(fitted, source, out=out, column=column, record=record)
+    hint = verbs.undivided(fitted, source, record)
+    _print({"rows": rows, "out": str(out)}, as_json, f"{rows} predictions in {out}{hint}")
 
 
 @app.command()
@@ -239,17 +244,19 @@ def embed(
     source: Annotated[str, typer.Argument(help="Examples: a file or folder.")],
     out: Annotated[Path, typer.Option("--out", help="csv, npz or parquet to write.")],
     column: Column = None,
+    record: Record = None,
     pooling: Annotated[str, typer.Option(help="mean, max, mean+max, first, last or bins.")] = "mean",
     as_json: Json = False,
 ) -> None:
     """Write the frozen features of examples."""
     from exapt import verbs
 
-    shape = verbs.embed(checkpoint, source, out=out, column=column, pooling=pooling)
+    shape = verbs.embed(checkpoint, source, out=out, column=column, record=record, pooling=pooling)
+    hint = verbs.undivided(checkpoint, source, record)
     _print(
         {"rows": shape[0], "width": shape[1], "out": str(out)},
         as_json,
-        f"{shape[0]} rows of {shape[1]} features in {out}",
+        f"{shape[0]} rows of {shape[1]} features in {out}{hint}",
     )
 
 

@@ -187,11 +187,21 @@ def prove(
     return run(spec, out=out, workers=workers, say=say, progress=progress)
 
 
-def predict(fitted: Path | str, source: str | Source | Arrays, *, out: Path | str, column: str | None = None) -> int:
-    """Predict new examples; writes csv, npz or parquet by the ending of `out` and returns how many."""
+def predict(
+    fitted: Path | str,
+    source: str | Source | Arrays,
+    *,
+    out: Path | str,
+    column: str | None = None,
+    record: str | None = None,
+) -> int:
+    """Predict new examples; writes csv, npz or parquet by the ending of `out` and returns how many.
+
+    `record` says what one example of a .txt file is: file, line or paragraph.
+    """
     from exapt.studies.single import predict_file
 
-    return predict_file(Path(fitted), _readable(source, column), Path(out))
+    return predict_file(Path(fitted), _readable(source, column, record), Path(out))
 
 
 def embed(
@@ -200,12 +210,27 @@ def embed(
     *,
     out: Path | str,
     column: str | None = None,
+    record: str | None = None,
     pooling: str = "mean",
 ) -> tuple[int, int]:
-    """Write the frozen features of examples; returns (rows, width)."""
+    """Write the frozen features of examples; returns (rows, width). `record`: as for `predict`."""
     from exapt.studies.single import embed_file
 
-    return embed_file(Path(checkpoint), _readable(source, column), Path(out), pooling)
+    return embed_file(Path(checkpoint), _readable(source, column, record), Path(out), pooling)
+
+
+def undivided(folder: Path | str, source: str, record: str | None) -> str:
+    """What to say where nobody said how a .txt file is divided and a model takes the whole as one example; else ''."""
+    if record is not None or not source.lower().endswith(".txt"):
+        return ""
+    from exapt.domains import load_domain
+
+    form = getattr(load_domain(Path(folder).expanduser() / "domain"), "form", None)
+    if form is None or form.record != "file":
+        return ""
+    return (
+        f"\n{source}: the whole file is one example; --record line takes one a line, --record paragraph one a paragraph"
+    )
 
 
 def export(checkpoint: Path | str, out: Path | str, *, to: str = "huggingface") -> None:
@@ -422,10 +447,10 @@ def _spec_of(
     return StudySpec.parse(override(data, assignments), "the command's words")
 
 
-def _readable(source: str | Source | Arrays, column: str | None) -> Source | Arrays:
+def _readable(source: str | Source | Arrays, column: str | None, record: str | None) -> Source | Arrays:
     from exapt.domains.base import Arrays
 
-    return source if isinstance(source, Arrays) else _source(source, column=column)
+    return source if isinstance(source, Arrays) else _source(source, column=column, record=record)
 
 
 def _source(source: str | Source, **words: Any) -> Source:

@@ -4,8 +4,10 @@ import pytest
 import yaml
 
 from exapt.errors import InputError
+from exapt.studies.pretraining import PretrainSpec
 from exapt.studies.reading import catalogue, override, parse_yaml, read_study
 from exapt.studies.spec import STANDARD, StudySpec
+from exapt.training.monitor import MonitorSpec
 
 MINIMAL = {
     "name": "mine",
@@ -62,6 +64,13 @@ def test_a_bad_override_is_one_line(assignment):
         ({"corpus": None}, "either a corpus to pre-train on or a checkpoint"),
         ({"domain": None}, "a corpus needs a domain"),
         ({"name": "Not A Name"}, "name"),
+        ({"objective": {"kind": "autoregressive"}}, "mine.yaml: objective.kind=autoregressive needs a backbone"),
+        ({"backbone": {"kind": "transformer", "causal": True}}, "objective.kind=masked predicts from both sides"),
+        ({"objective": {"kind": "battery", "parts": [{"objective": {"kind": "autoregressive"}}]}}, "causal is false"),
+        (
+            {"starts": {"left": {"objective": {"kind": "autoregressive"}}}, "more_arms": {"left": {"start": "left"}}},
+            "mine.yaml: starts.left.objective.kind=autoregressive needs a backbone that sees only what came before",
+        ),
     ],
 )
 def test_a_bad_study_is_one_line_that_names_the_key(change, words):
@@ -69,6 +78,22 @@ def test_a_bad_study_is_one_line_that_names_the_key(change, words):
         StudySpec.parse(MINIMAL | change, "mine.yaml")
     assert words in str(caught.value) and str(caught.value).startswith("mine.yaml: ")
     assert "\n" not in str(caught.value)
+
+
+def test_pretraining_alone_refuses_a_network_that_looks_the_wrong_way():
+    plain = {"domain": {"kind": "text"}, "corpus": {"path": "a.txt"}, "objective": {"kind": "autoregressive"}}
+    with pytest.raises(InputError, match=r"^p\.yaml: objective\.kind=autoregressive needs .*set backbone\.causal=true"):
+        PretrainSpec.of(plain, "p.yaml")
+    assert PretrainSpec.of(plain | {"backbone": {"kind": "transformer", "causal": True}}, "p.yaml").backbone.causal
+    PretrainSpec.of(plain | {"backbone": {"kind": "hub", "path": "gpt"}}, "p.yaml")  # it is known once it is loaded
+
+
+def test_on_is_a_key_and_no_is_a_word():
+    """YAML 1.1 takes both for booleans."""
+    data = parse_yaml("monitor: {on: false}\ntask: {classes: [yes, no]}\nwhole: True\n", "x.yaml")
+    assert data == {"monitor": {"on": False}, "task": {"classes": ["yes", "no"]}, "whole": True}
+    assert override({}, ["monitor.on=off"]) == {"monitor": {"on": "off"}}
+    assert not MonitorSpec.parse({"on": "off"}, "monitor").on
 
 
 def test_broken_yaml_names_the_line():

@@ -189,6 +189,23 @@ def test_a_checkpoint_of_tokens_is_exported(tmp_path, capsys):
     assert "holds other files (thesis.tex, …)" in said_no
 
 
+def test_a_text_file_says_how_it_was_divided(tmp_path, capsys):
+    (tmp_path / "lines.txt").write_text("one line\nand another\nand a third\n")
+    (tmp_path / "p.yaml").write_text(
+        f"domain: {{kind: text, tokens: characters, length: 16}}\ncorpus: {{path: '{tmp_path / 'lines.txt'}'}}\n"
+        "backbone: {kind: transformer, width: 16, depth: 1, heads: 1}\npretrain: {steps: 1, batch: 4, holdout: 0}\n"
+    )
+    exapt.pretrain(tmp_path / "p.yaml", out=tmp_path / "pre")
+    words = ["embed", tmp_path / "pre", tmp_path / "lines.txt", "--out", tmp_path / "e.csv"]
+    _, out, _ = cli(capsys, *words)
+    assert (
+        out.startswith("1 rows") and "lines.txt: the whole file is one example; --record line takes one a line" in out
+    )
+    _, out, _ = cli(capsys, *words, "--record", "line")
+    assert out == f"3 rows of 16 features in {tmp_path / 'e.csv'}\n"
+    assert "record: Input should be 'file', 'line' or 'paragraph'" in refused(capsys, *words, "--record", "page")
+
+
 def damaged(checkpoint, place, change):
     shutil.copytree(checkpoint, place)
     change(place)

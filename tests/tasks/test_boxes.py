@@ -80,6 +80,14 @@ def test_suppression_of_all_pictures_at_once_equals_the_greedy_loop(threshold: f
     assert 0 < found.sum() < found.numel()
 
 
+def test_suppression_is_as_exact_for_the_last_class_as_for_the_first() -> None:
+    """Boxes that only just overlap too much, or not: a class's number does not blur their places."""
+    row = torch.tensor([[0.0, 0, 10, 1], [2.45, 0, 12.45, 1], [5.05, 0, 15.05, 1]])[None]  # IoU 0.606, 0.587
+    for number in (0, 7, 999):
+        assert nms(row, torch.full((1, 3), number), 0.6)[0].tolist() == [True, False, True]
+    assert nms(row[:, :2].repeat(1, 1, 1), torch.tensor([[998, 999]]), 0.6)[0].tolist() == [True, True]
+
+
 def test_a_chain_of_boxes_keeps_every_other_one() -> None:
     chain = torch.tensor([[[float(i), 0, i + 3.0, 1] for i in range(6)]])  # neighbours overlap by 0.5, others by 0.2
     assert nms(chain, torch.zeros(1, 6), 0.4)[0].tolist() == [True, False] * 3

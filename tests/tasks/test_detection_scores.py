@@ -109,3 +109,9 @@ def test_a_picture_without_objects_scores_by_its_surest_mistake_and_ignored_ones
     assert picture_scores(np.full((1, 1, 6), np.nan), nothing) == pytest.approx([1.0])
     ignored = np.array([[[0.0, 0, 9, 9, 0, 1]]])
     assert picture_scores(np.array([[[0, 0, 9, 9, 0.7, 0]]]), ignored) == pytest.approx([1.0])
+
+
+def test_an_object_beside_an_ignored_one_is_found_all_the_same() -> None:
+    both = np.array([[[0.0, 0, 10, 10, 0, 0], [1.0, 0, 11, 10, 0, 1]]])
+    assert picture_scores(np.array([[[0, 0, 10, 10, 0.7, 0]]]), both) == pytest.approx([1.0])
+    assert picture_scores(np.array([[[1, 0, 11, 10, 0.7, 1], [0, 0, 10, 10, 0.6, 0]]]), both) == pytest.approx([1.0])

@@ -13,13 +13,17 @@ from exapt.domains.base import Domain
 from exapt.errors import InputError
 from exapt.objectives.base import Loss, PretextSpec
 from exapt.objectives.guess import Guess
-from exapt.objectives.tokens import TokenObjective, check_direction
+from exapt.objectives.tokens import TokenObjective, check_described, check_direction
+from exapt.spec import Spec
 
 
 class AutoregressiveSpec(PretextSpec):
     """Predict each token from those before it; needs `backbone.causal=true`."""
 
     kind: Literal["autoregressive"] = "autoregressive"
+
+    def check_network(self, network: Spec) -> None:
+        check_described(network, causal=True)
 
     def build(self, domain: Domain, backbone: Backbone, seed: int | None = None) -> Autoregressive:
         """Raises `InputError` for pictures, or for a backbone that sees what comes after."""

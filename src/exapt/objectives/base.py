@@ -68,6 +68,9 @@ class PretextSpec(Spec, ABC):
         """Whether it learns from labels of the corpus, which `corpus.label` must then name."""
         return False
 
+    def check_network(self, network: Spec) -> None:
+        """Raise `InputError` where a network's description already says that it does not serve: before any work."""
+
     def settled(self, dataset: Dataset, domain: Domain) -> Self:
         """The same with what the corpus decides (the classes of labels, the number of communities) written out.
 

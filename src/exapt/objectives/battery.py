@@ -76,6 +76,10 @@ class BatterySpec(PretextSpec):
         """Whether a lower held-out loss is a better network: where it is so for every part."""
         return all(part.objective.judges for part in self.parts)
 
+    def check_network(self, network: Spec) -> None:
+        for part in self.parts:
+            part.objective.check_network(network)
+
     def settled(self, dataset: Dataset, domain: Domain) -> Self:
         """With all that the corpus decides for its parts."""
         return self._with([part.objective.settled(dataset, domain) for part in self.parts])

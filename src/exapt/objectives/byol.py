@@ -38,7 +38,8 @@ class ByolSpec(ViewsSpec):
 
 
 class Byol(ViewsObjective):
-    """One less the cosine of predictions and the average network's projections: a quarter of the paper's eq. 2.
+    """One less the cosine of predictions and the average network's projections, mean over both ways round: half the
+    paper's eq. 2.
 
     The average network is held in buffers: it is saved with the objective, no optimiser touches it, and it moves at the
     start of every forward pass in training (once a micro-batch). At the first one it becomes a copy.

@@ -14,7 +14,8 @@ from exapt.errors import InputError
 from exapt.objectives.base import Loss, Objective, PretextSpec
 from exapt.objectives.guess import Guess
 from exapt.objectives.masked_patches import MaskedPatches
-from exapt.objectives.tokens import TokenObjective, check_direction
+from exapt.objectives.tokens import TokenObjective, check_described, check_direction
+from exapt.spec import Spec
 
 RATIOS = {"tokens": 0.3, "pictures": 0.75}
 """The share hidden by default: ModernBERT's for tokens, MAE's for patches."""
@@ -33,6 +34,9 @@ class MaskedSpec(PretextSpec):
     """Pictures only: width of the light decoder; None: half the backbone's."""
     decoder_depth: PositiveInt = 2
     """Pictures only: blocks of the light decoder."""
+
+    def check_network(self, network: Spec) -> None:
+        check_described(network, causal=False)
 
     def build(self, domain: Domain, backbone: Backbone, seed: int | None = None) -> Objective:
         """The objective for a domain's kind of element; raises `InputError` for a causal backbone."""

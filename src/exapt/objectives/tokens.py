@@ -12,6 +12,7 @@ from exapt.backbones.base import Backbone
 from exapt.errors import InputError
 from exapt.objectives.base import Loss, Objective
 from exapt.objectives.cross_entropy import tied_cross_entropy
+from exapt.spec import Spec
 
 
 class TokenObjective(Objective):
@@ -55,7 +56,7 @@ def tied_weight(backbone: Backbone) -> Tensor:
     return embedding.weight
 
 
-def check_direction(backbone: Backbone, causal: bool) -> None:
+def check_direction(backbone: Backbone | Spec, causal: bool) -> None:
     """Raise `InputError` unless the backbone looks the way an objective needs: left only, or both ways."""
     if bool(getattr(backbone, "causal", False)) == causal:
         return
@@ -68,3 +69,9 @@ def check_direction(backbone: Backbone, causal: bool) -> None:
         "objective.kind=masked predicts from both sides, but backbone.causal is true; "
         "set backbone.causal=false, or objective.kind=autoregressive"
     )
+
+
+def check_described(network: Spec, causal: bool) -> None:
+    """The same from a network's description, where that has the key: a hub's model says it only once it is loaded."""
+    if hasattr(network, "causal"):
+        check_direction(network, causal)

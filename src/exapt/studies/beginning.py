@@ -6,7 +6,7 @@ import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from exapt.domains.base import Source
-from exapt.errors import nearest
+from exapt.errors import InputError, nearest
 from exapt.objectives import ObjectiveSpec
 from exapt.spec import Spec
 from exapt.training.spec import TrainingSpec
@@ -75,6 +75,17 @@ def check_corpora(starts: Mapping[str, Beginning], own: Source | None, objective
             raise ValueError(
                 f"{key}corpus.label is missing: objective {loss.kind} learns from labels; name their column"
             )
+
+
+def check_networks(
+    starts: Mapping[str, Beginning], own: Source | None, objective: ObjectiveSpec, network: Spec
+) -> None:
+    """Raise `ValueError` for an objective that the network does not serve, as its description says."""
+    for key, _, loss in _each(starts, own, objective):
+        try:
+            loss.check_network(network)
+        except InputError as error:
+            raise ValueError(f"{key}{error}") from None
 
 
 def _each(

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from exapt.backbones import BackboneSpec, TransformerSpec
 from exapt.domains import DomainSpec
@@ -27,6 +27,11 @@ class PretrainSpec(Spec):
     backbone: BackboneSpec = TransformerSpec()
     objective: ObjectiveSpec = MaskedSpec()
     pretrain: TrainingSpec = TrainingSpec(epochs=1)
+
+    @model_validator(mode="after")
+    def _served(self) -> Self:
+        self.objective.check_network(self.backbone)
+        return self
 
     @classmethod
     def of(cls, data: Mapping[str, Any], where: str) -> PretrainSpec:

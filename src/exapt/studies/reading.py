@@ -18,6 +18,16 @@ REQUIRED = "REQUIRED"
 """The path a shipped study leaves to the user."""
 
 
+class Loader(yaml.SafeLoader):
+    """YAML 1.2's booleans: only true and false. In 1.1 the key `on` and a class named `no` are booleans as well."""
+
+
+Loader.yaml_implicit_resolvers = {
+    letter: [(tag, words) for tag, words in found if tag != "tag:yaml.org,2002:bool" or letter in "tTfF"]
+    for letter, found in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+
+
 def catalogue() -> dict[str, str]:
     """The YAML text of every shipped study by name."""
     folder = files("exapt.studies") / "catalogue"
@@ -51,7 +61,7 @@ def read_yaml(name: str | Path) -> tuple[dict[str, Any], str]:
 def parse_yaml(text: str, where: str) -> dict[str, Any]:
     """A YAML mapping; a syntax error is one line with its place."""
     try:
-        data = yaml.safe_load(text)
+        data = yaml.load(text, Loader)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         line = f", line {mark.line + 1}" if mark else ""
@@ -69,7 +79,7 @@ def override(data: Mapping[str, Any], assignments: Iterable[str]) -> dict[str, A
         if not equals or not key.strip():
             raise InputError(f"--set {assignment}: expected key=value, for example --set pretrain.lr=0.001")
         try:
-            parsed = yaml.safe_load(value)
+            parsed = yaml.load(value, Loader)
         except yaml.YAMLError:
             parsed = value
         _assign(result, key.strip().split("."), parsed, assignment)

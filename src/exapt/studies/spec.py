@@ -21,6 +21,7 @@ from exapt.studies.beginning import (
     Beginning,
     check_corpora,
     check_names,
+    check_networks,
     check_pairs,
     check_used,
     in_order,
@@ -159,6 +160,8 @@ class StudySpec(Spec):
         check_names(self.starts)
         self.starts_in_order()
         check_corpora(self.starts, self.corpus, self.objective)
+        if self.corpus is not None:  # else the network is a checkpoint's
+            check_networks(self.starts, self.corpus, self.objective, self.backbone)
         check_used(self.starts, {arm.start for arm in self.more_arms.values()})
 
     def starts_in_order(self) -> list[str]:

@@ -8,9 +8,6 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-FAR = 1e5
-"""Pixels between the classes' planes, so that boxes of two classes never overlap."""
-
 
 def area(boxes: Tensor) -> Tensor:
     """(…,) width times height; 0 where inverted."""
@@ -45,8 +42,8 @@ def nms(boxes: Tensor, classes: Tensor, threshold: float) -> Tensor:
     the threshold. All pictures at once: from "all stay" the rule is applied until nothing changes, which ends at the
     greedy answer, for the first j boxes are right after j rounds (Zheng et al. 2020, arXiv 2005.03572).
     """
-    apart = boxes + (classes.to(boxes) * FAR)[..., None]
-    over = (pairwise_iou(apart, apart) > threshold).triu(1)  # over[i, j]: i comes before j and covers it
+    alike = classes[..., :, None] == classes[..., None, :]
+    over = ((pairwise_iou(boxes, boxes) > threshold) & alike).triu(1)  # over[i, j]: i comes before j and covers it
     stay = torch.ones(classes.shape, dtype=torch.bool, device=boxes.device)
     while True:
         changed = ~(over & stay[..., :, None]).any(-2)

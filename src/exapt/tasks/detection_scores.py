@@ -47,13 +47,11 @@ def picture_scores(prediction: np.ndarray, truth: np.ndarray) -> np.ndarray:
 def _one(prediction: np.ndarray, truth: np.ndarray) -> float:
     found, objects = _there(prediction), _there(truth)
     ignored, objects = objects[objects[:, 5] > 0], objects[objects[:, 5] == 0]
-    if len(ignored):
-        found = found[~(_overlap(found, ignored) >= MATCH).any(1)]
-    if not len(objects):
-        return 1.0 - float(found[:, 4].max(initial=0.0))
-    found = found[: len(objects)]
     good = (_overlap(found, objects) >= MATCH) & (found[:, None, 5] == objects[None, :, 4])
-    return len(_matched(good)) / len(objects)
+    counts = good.any(1) | ~(_overlap(found, ignored) >= MATCH).any(1)  # what finds an ignored object alone does not
+    if not len(objects):
+        return 1.0 - float(found[counts, 4].max(initial=0.0))
+    return len(_matched(good[counts][: len(objects)])) / len(objects)
 
 
 def _matched(good: np.ndarray) -> set[int]:

@@ -67,6 +67,7 @@ def pretrain(
     read alike. Raises `InputError` where weights do not fit in full.
     """
     training = _judged(objective, training)
+    objective.check_network(backbone)
     folder, here = Path(folder), launch(training.device, training.parallel)
     specs: dict[str, Spec] = {"domain": domain, "backbone": backbone, "objective": objective}
     identity: dict[str, Any] = {name: spec.plain() for name, spec in specs.items()}
