@@ -18,7 +18,20 @@ from exapt.domains.atom_units import BOHR, HARTREE
 from exapt.errors import InputError, nearest
 
 FAMILIES = {
-    "small-organics": ("CCO", "CC(C)O", "COC", "CC=O", "CC(C)=O", "CCN", "CN(C)C", "CCC", "CC=C", "C1CC1", "OCCO", "NCCO"),
+    "small-organics": (
+        "CCO",
+        "CC(C)O",
+        "COC",
+        "CC=O",
+        "CC(C)=O",
+        "CCN",
+        "CN(C)C",
+        "CCC",
+        "CC=C",
+        "C1CC1",
+        "OCCO",
+        "NCCO",
+    ),
     "amides": ("NC=O", "CC(N)=O", "CNC=O", "NC(N)=O"),
 }
 """SMILES of each set. Amides hold the same elements in groups that the others lack."""

@@ -39,7 +39,9 @@ class PotentialTaskSpec(PotentialBase):
         """The task; raises `InputError` where there are no labels, or none of what the metric measures."""
         rows, _ = self.rows(dataset), composition(dataset)
         if not np.isfinite(rows[:, FORCES:] if self.metric == "forces" else rows[:, 1]).any():
-            raise InputError(f"{dataset.source}: no {self.metric} in it to measure; set task.metric, or task.{self.metric}")
+            raise InputError(
+                f"{dataset.source}: no {self.metric} in it to measure; set task.metric, or task.{self.metric}"
+            )
         return PotentialTask(self, typical_force(rows))
 
 
