@@ -144,6 +144,12 @@ def test_another_run_is_refused(folder: Path, change: dict[str, Any], words: str
         run(folder, **change)
 
 
+def test_a_network_that_looks_the_wrong_way_is_refused_before_anything_is_read(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"autoregressive needs .*backbone\.causal is false"):
+        run(tmp_path / "run", Source(path="gone.txt"), objective=AutoregressiveSpec())
+    assert not (tmp_path / "run").exists()
+
+
 def test_fresh_starts_again(folder: Path, made: Path) -> None:
     other = run(folder, lr=0.01, resume=False)
     assert other.record["training"]["lr"] == 0.01

@@ -40,7 +40,7 @@ def find_communities(
 
 def by_modularity(links: Links, by: str, resolution: float, seed: int) -> np.ndarray:
     """Louvain (Blondel et al. 2008, arXiv 0803.0476) or greedy modularity (Clauset et al. 2004, cond-mat/0408187)."""
-    networkx = _library()
+    networkx = _library(by)
     graph = networkx.from_scipy_sparse_array(both_ways(links))
     if by == "louvain":
         groups = networkx.community.louvain_communities(graph, resolution=resolution, seed=seed)
@@ -99,9 +99,11 @@ def both_ways(links: Links) -> sp.csr_matrix:
     return joined
 
 
-def _library() -> Any:
+def _library(by: str) -> Any:
     try:
         import networkx
     except ImportError:
-        raise InputError("objective.by=louvain needs `pip install 'exapt[graph]'`; valid without: clusters") from None
+        raise InputError(
+            f"objective.by={by} needs `pip install 'exapt[graph]'`; valid without: spectral, clusters"
+        ) from None
     return networkx

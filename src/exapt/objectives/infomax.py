@@ -33,7 +33,8 @@ class InfomaxSpec(PretextSpec):
 
 
 class Infomax(Objective):
-    """Binary cross entropy of hᵀ W s for real nodes and for those of the same graph with its features shuffled."""
+    """Binary cross entropy of hᵀ W s for real nodes, and for nodes with the features of others of the batch, which
+    where whole graphs are examples may be of another graph."""
 
     def __init__(self, width: int, seed: int | None = None) -> None:
         super().__init__()

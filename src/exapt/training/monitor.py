@@ -48,6 +48,7 @@ class MonitorSpec(Spec):
     """How the representation is watched during pre-training."""
 
     on: bool = True
+    """Whether it is watched at all."""
     examples: int = Field(default=512, ge=64, le=2048)
     """The fixed sample that is embedded at every look: held out first, then from the corpus where that is too small."""
     share: float = Field(default=0.01, gt=0, le=1)
