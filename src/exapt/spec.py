@@ -55,6 +55,8 @@ def explain(model: type[BaseModel], error: ValidationError, where: str, data: An
         return f"{where}: {key}.kind {_no_kind(_owner(model, path[:-1]), path, problem['input'])}{also}"
     if kind in ("model_type", "model_attributes_type", "dict_type"):
         return f"{where}: {key}: expected keys and values (found {problem['input']!r:.80}){also}"
+    if kind in ("tuple_type", "list_type"):
+        return f"{where}: {key}: expected a list (found {problem['input']!r:.80}){also}"
     if kind == "value_error":
         return f"{where}: {key and key + ': '}{problem['msg'].removeprefix('Value error, ')}{also}"
     return f"{where}: {key or 'value'}: {problem['msg']} (found {problem['input']!r:.80}){also}"

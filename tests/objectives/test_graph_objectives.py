@@ -17,7 +17,7 @@ from exapt.batch import Batch
 from exapt.domains import DnaSpec, GraphDomain, GraphSpec
 from exapt.domains.base import Dataset, Source
 from exapt.errors import InputError
-from exapt.objectives import CommunitiesSpec, InfomaxSpec, RebuildSpec
+from exapt.objectives import AutoregressiveSpec, CommunitiesSpec, InfomaxSpec, MaskedSpec, RebuildSpec
 from exapt.objectives.base import Objective
 from exapt.objectives.communities import Communities, by_size
 from exapt.objectives.finding import find_communities
@@ -331,3 +331,11 @@ def test_the_communities_objective_is_trained_on_what_attach_found() -> None:
     losses = train(objective, net, batch, 60, rate=0.02)
     assert losses[0] == pytest.approx(math.log(4), abs=0.3)
     assert float(objective(net, batch, rng()).terms["accuracy"]) > 0.95
+
+
+@pytest.mark.parametrize("spec", [MaskedSpec(), AutoregressiveSpec()])
+def test_objectives_of_tokens_refuse_nodes_and_name_one_for_them(spec: MaskedSpec | AutoregressiveSpec) -> None:
+    domain = GraphSpec().build(Source(path="networkx:karate"))
+    network = GraphNetSpec(width=4, depth=1).build(domain.inputs, seed=0)
+    with pytest.raises(InputError, match=r"not nodes; valid here: rebuild"):
+        spec.build(domain, network, seed=0)
