@@ -228,5 +228,7 @@ def test_no_vocabulary_is_refused() -> None:
 
 
 def test_nodes_of_graphs_are_refused_with_the_backbone_that_takes_them() -> None:
-    with pytest.raises(InputError, match=r"^backbone.kind=transformer takes tokens or pictures, not nodes; valid here: g"):
+    with pytest.raises(
+        InputError, match=r"^backbone.kind=transformer takes tokens or pictures, not nodes; valid here: g"
+    ):
         TransformerSpec().build(Inputs(kind="nodes", features=3))

@@ -35,7 +35,10 @@ class MaskedSpec(PretextSpec):
     """Pictures only: blocks of the light decoder."""
 
     def build(self, domain: Domain, backbone: Backbone, seed: int | None = None) -> Objective:
-        """The objective for a domain's kind of element; raises `InputError` for a causal backbone, or for nodes of graphs."""
+        """The objective for a domain's kind of element.
+
+        Raises `InputError` for a causal backbone, or for nodes of graphs.
+        """
         check_direction(backbone, causal=False)
         if domain.inputs.kind not in RATIOS:
             raise InputError(
