@@ -69,6 +69,8 @@ def test_a_wrong_value_is_named_with_what_was_found() -> None:
         Outer.parse({"train": {"steps": -3}}, "study")
     with pytest.raises(InputError, match=r"constant.*cosine"):
         Outer.parse({"train": {"schedule": {"kind": "linear"}}}, "study")
+    with pytest.raises(InputError, match=r"study: many: expected a list \(found 'x'\)$"):
+        Outer.parse({"many": "x"}, "study")
     with pytest.raises(InputError, match="and 1 more"):
         Outer.parse({"train": {"steps": -3}, "name": 3}, "study")
 

@@ -40,6 +40,13 @@ def digest(data: Any) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
+SHAPES = {
+    **dict.fromkeys(("model_type", "model_attributes_type", "dict_type"), "keys and values"),
+    **dict.fromkeys(("tuple_type", "list_type"), "a list"),
+}
+"""What a value of another shape should have been, by pydantic's name of the mistake."""
+
+
 def explain(model: type[BaseModel], error: ValidationError, where: str, data: Any) -> str:
     """One line for the first problem of a pydantic error, in the user's own words; `data` is what was validated."""
     problem = error.errors()[0]
@@ -53,8 +60,8 @@ def explain(model: type[BaseModel], error: ValidationError, where: str, data: An
         return f"{where}: {key} is missing{also}"
     if kind in ("union_tag_invalid", "union_tag_not_found"):
         return f"{where}: {key}.kind {_no_kind(_owner(model, path[:-1]), path, problem['input'])}{also}"
-    if kind in ("model_type", "model_attributes_type", "dict_type"):
-        return f"{where}: {key}: expected keys and values (found {problem['input']!r:.80}){also}"
+    if kind in SHAPES:
+        return f"{where}: {key}: expected {SHAPES[kind]} (found {problem['input']!r:.80}){also}"
     if kind == "value_error":
         return f"{where}: {key and key + ': '}{problem['msg'].removeprefix('Value error, ')}{also}"
     return f"{where}: {key or 'value'}: {problem['msg']} (found {problem['input']!r:.80}){also}"

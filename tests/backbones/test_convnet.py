@@ -193,3 +193,8 @@ def test_norms_train_over_frozen_layers() -> None:
     backbone(batch).elements.square().sum().backward()
     for p, slope in zip(backbone.final_norm.parameters(), wanted, strict=True):
         torch.testing.assert_close(p.grad, slope)
+
+
+def test_nodes_of_graphs_are_refused_with_the_backbone_that_takes_them() -> None:
+    with pytest.raises(InputError, match=r"^backbone.kind=convnet takes pictures, not nodes; valid here: graphnet$"):
+        ConvNetSpec().build(Inputs("nodes", features=3))

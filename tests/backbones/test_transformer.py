@@ -225,3 +225,10 @@ def test_bad_specs_say_what_is_wrong(options: dict[str, object], word: str) -> N
 def test_no_vocabulary_is_refused() -> None:
     with pytest.raises(InputError, match="vocabulary"):
         TransformerSpec().build(Inputs(kind="tokens"))
+
+
+def test_nodes_of_graphs_are_refused_with_the_backbone_that_takes_them() -> None:
+    with pytest.raises(
+        InputError, match=r"^backbone.kind=transformer takes tokens or pictures, not nodes; valid here: g"
+    ):
+        TransformerSpec().build(Inputs(kind="nodes", features=3))

@@ -135,6 +135,13 @@ def test_mistakes_in_coco_files(tmp_path: Path) -> None:
         ({"annotations": [one | {"category_id": 4}]}, "annotation 5: category 4 is unknown; known: 90 dog, 3 cat"),
         ({"annotations": [one | {"bbox": [1, 2, 3]}]}, r"annotation 5: bbox is \[1, 2, 3\]; expected"),
         ({"annotations": [one | {"bbox": [1, 2, 0, 3]}]}, r"a\.jpg: box 1: \(1, 2, 1, 5\) of 'cat' is empty"),
+        ({"annotations": [one | {"bbox": ["1", 2, 3, 4]}]}, r"annotation 5: bbox is \['1', 2, 3, 4\]; expected"),
+        ({"annotations": [one | {"image_id": [7]}]}, r"annotation 5: it is of image \[7\], which"),
+        ({"annotations": ["box"]}, r"'annotations', entry 1 is 'box'; expected keys and values"),
+        ({"categories": [{"name": "cat"}]}, r"'categories', entry 1: id is None; expected id and name"),
+        ({"categories": {"3": "cat"}}, r"'categories' is \{'3': 'cat'\}; expected a list"),
+        ({"images": [{"id": 7}]}, r"'images', entry 1: file_name is None; expected id and file_name"),
+        ({"images": [{"id": 7, "file_name": f} for f in ("a.jpg", "b.jpg")]}, r"image 7 stands twice in 'images'"),
         ({"images": [{"id": 7, "file_name": "no.jpg"}]}, r"image 7: no picture 'no\.jpg' below"),
     ]:
         coco(tmp_path, **changes)

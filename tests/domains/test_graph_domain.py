@@ -76,6 +76,12 @@ def test_owned_nodes_come_first_with_their_labels() -> None:
     assert torch.equal(batch.inputs[0], torch.from_numpy(dataset.store.rows(np.array([9]))[0]))  # type: ignore[attr-defined]
 
 
+@pytest.mark.parametrize("fan", [-2, 0])
+def test_a_hop_of_too_few_neighbours_is_refused(fan: int) -> None:
+    with pytest.raises(InputError, match=rf"neighbours: {fan} neighbours at a hop; valid: 1, 2, …, or -1 for all"):
+        GraphSpec.parse({"kind": "graph", "neighbours": [3, fan]}, "domain")
+
+
 def test_training_draws_neighbours_anew_for_another_order_and_the_same_for_the_same() -> None:
     domain, dataset = built(from_arrays([graph(60, 900)]), neighbours=[4, 2])
     first, again, other = (domain.collate_training([dataset[i] for i in order]) for order in ([1, 2], [1, 2], [2, 1]))

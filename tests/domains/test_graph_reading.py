@@ -167,6 +167,21 @@ def test_many_graphs_in_tables(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("edge", "graphs", "message"),
+    [
+        ("a,c", "g,1\nh,0\n", "node a and node c are joined by edge 2, but they are of two graphs"),
+        ("c,d", "g,1\n", "graphs.csv: no row of graph 'h', which nodes are of"),
+        ("c,d", "g,1\nh,0\ng,1\n", "graphs.csv: graph 'g' stands twice"),
+    ],
+)
+def test_mistakes_in_tables_of_many_graphs(tmp_path: Path, edge: str, graphs: str, message: str) -> None:
+    nodes = "id,graph,x\na,g,1\nb,g,2\nc,h,3\nd,h,4\n"
+    where = folder(tmp_path / "g", f"source,target\na,b\n{edge}\n", nodes, f"graph,label\n{graphs}")
+    with pytest.raises(InputError, match=message):
+        read(where, {"level": "graph"}, label="label")
+
+
+@pytest.mark.parametrize(
     ("edges", "nodes", "spec", "keys", "message"),
     [
         ("source,target\na,z\n", NODES, {}, {}, r"edges.csv: row 1: 'z' is no node of .*nodes.csv"),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import sys
 from dataclasses import replace
 from typing import Any
 
@@ -17,9 +16,8 @@ from exapt.backbones import GraphNet, GraphNetSpec, TransformerSpec
 from exapt.batch import Batch
 from exapt.domains import DnaSpec, GraphDomain, GraphSpec
 from exapt.domains.base import Dataset, Source
-from exapt.domains.links import Links
 from exapt.errors import InputError
-from exapt.objectives import CommunitiesSpec, InfomaxSpec, RebuildSpec, finding
+from exapt.objectives import CommunitiesSpec, InfomaxSpec, RebuildSpec
 from exapt.objectives.base import Objective
 from exapt.objectives.communities import Communities, by_size
 from exapt.objectives.finding import find_communities
@@ -335,8 +333,4 @@ def test_the_communities_objective_is_trained_on_what_attach_found() -> None:
     assert float(objective(net, batch, rng()).terms["accuracy"]) > 0.95
 
 
-@pytest.mark.parametrize("by", ["louvain", "greedy"])
-def test_without_networkx_the_ways_that_need_it_say_which_do_not(by: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "networkx", None)
-    with pytest.raises(InputError, match=rf"objective\.by={by} needs .*valid without: spectral, clusters"):
-        finding.by_modularity(Links.of(np.zeros((2, 0), dtype=np.int64), 3), by, 1.0, 0)
+from exapt.objectives import CommunitiesSpec, InfomaxSpec, RebuildSpec

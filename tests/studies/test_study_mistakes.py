@@ -124,10 +124,10 @@ def test_targets_that_are_no_numbers(place, capsys, value, words):
         ({"budget": [8]}, "study.yaml: unknown key 'budget'; did you mean 'budgets'?"),
         ({"pretrain": {"steps": 1, "lrr": 1}}, "study.yaml: unknown key 'pretrain.lrr'; did you mean 'lr'?"),
         ({"pretrain": {"steps": 1, "lr": -1}}, "study.yaml: pretrain.lr: Input should be greater than 0 (found -1)"),
-        ({"domain": {"kind": "dan"}}, "study.yaml: domain.kind 'dan' is unknown; did you mean 'dna'? valid: dna,"),
+        ({"domain": {"kind": "dan"}}, "study.yaml: domain.kind 'dan' is unknown; did you mean 'dna'? valid: atoms, "),
         (
             {"domain": {"length": 64}},
-            "study.yaml: domain.kind is missing; valid: dna, graph, image, protein, table, text",
+            "study.yaml: domain.kind is missing; valid: atoms, dna, graph, image, molecule, protein, table, text",
         ),
         ({"task": {"kind": "classify", "metric": "acc"}}, "study.yaml: task.metric: Input should be 'accuracy', "),
         ({"more_arms": {"mine": {"adapt": {"kind": "prob"}}}}, "more_arms.mine.adapt.kind 'prob' is unknown"),

@@ -130,6 +130,7 @@ def test_item_scores_are_right_or_wrong() -> None:
     ("labels", "message"),
     [
         (["a", "b", "", "a"], r"file\.csv: row 3: 'label' is empty \(1 of 4 rows\)"),
+        (["a", [[0, 0, 3, 4, "b"]]], r"file\.csv: row 2: 'label' holds a list, .*task\.kind=detect for boxes"),
         ([1.0, NAN, 0.0], r"file\.csv: row 2: 'label' is empty"),
         (["a", "a", "a"], r"file\.csv: column 'label' holds only 'a'; .*at least two classes"),
         ([f"{i}.5" for i in range(60)], r"60 different values in 60 rows.*task\.kind=regress"),

@@ -125,3 +125,10 @@ def test_two_processes_pretrain_together(tmp_path: Path, parallel: str) -> None:
         found = load_pretrained(tmp_path / name / "run")
         assert found.record["hardware"]["processes"] == 2
         assert all(tensor.isfinite().all() for tensor in found.objective.state_dict().values())
+
+
+def test_a_single_held_out_example_is_no_lowest_loss(tmp_path: Path) -> None:
+    """It has none to be compared with: a loss of 0 would keep the weights of the first evaluation."""
+    done = quick(tmp_path, SimclrSpec(), holdout=0.01, evaluate_every=2, steps=4)
+    assert (done.record["weights"], done.record["best"], done.record["last"]) == ("last", None, None)
+    assert not any("held_out_loss" in line for line in read_metrics(tmp_path / "metrics.jsonl"))

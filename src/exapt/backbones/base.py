@@ -9,6 +9,10 @@ from typing import ClassVar
 from torch import nn
 
 from exapt.batch import Batch, Features
+from exapt.errors import InputError
+
+TAKING = {"tokens": "transformer, hub", "pictures": "transformer, convnet, hub, timm", "nodes": "graphnet"}
+"""The kinds of backbone that take each kind of element."""
 
 
 class Backbone(nn.Module, ABC):
@@ -34,3 +38,8 @@ class Backbone(nn.Module, ABC):
     def size(self) -> int:
         """Number of parameters."""
         return sum(p.numel() for p in self.parameters())
+
+
+def not_taken(kind: str, takes: str, found: str) -> InputError:
+    """What to say where a backbone of `kind` was given elements (`Inputs.kind`) that it does not take."""
+    return InputError(f"backbone.kind={kind} takes {takes}, not {found}; valid here: {TAKING[found]}")

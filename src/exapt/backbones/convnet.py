@@ -15,7 +15,7 @@ from pydantic import Field, PositiveInt
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from exapt.backbones.base import Backbone
+from exapt.backbones.base import Backbone, not_taken
 from exapt.batch import Batch, Features
 from exapt.domains.base import Inputs
 from exapt.errors import InputError
@@ -163,7 +163,7 @@ def strides_for(inputs: Inputs, stages: int) -> list[int]:
     A larger patch falls to the stem.
     """
     if inputs.kind != "pictures":
-        raise InputError(f"backbone.kind=convnet takes pictures, not {inputs.kind}; valid here: transformer")
+        raise not_taken("convnet", "pictures", inputs.kind)
     halvings = inputs.patch.bit_length() - 1
     if inputs.patch != 2**halvings:
         raise InputError(

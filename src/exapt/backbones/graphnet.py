@@ -12,7 +12,7 @@ import torch
 from pydantic import Field, PositiveInt, model_validator
 from torch import Tensor, nn
 
-from exapt.backbones.base import Backbone
+from exapt.backbones.base import Backbone, not_taken
 from exapt.backbones.convolutions import Around, Form, averaging, geometric, normaliser
 from exapt.backbones.sparse import as_sparse, drop_sparse
 from exapt.batch import Batch, Features
@@ -159,10 +159,7 @@ def layers_of(spec: GraphNetSpec, form: Form, features: int) -> nn.ModuleList:
 def check_nodes(conv: str, inputs: Inputs) -> None:
     """Raise `InputError` where the elements are no nodes, or their edges carry what the convolution cannot use."""
     if inputs.kind != "nodes":
-        raise InputError(
-            f"backbone.kind=graphnet takes nodes of graphs, not {inputs.kind}; valid: domain.kind=graph, "
-            "or backbone.kind=transformer"
-        )
+        raise not_taken("graphnet", "nodes of graphs", inputs.kind)
     if inputs.features < 1:
         raise InputError("backbone.kind=graphnet: nodes without features; give them some, such as their degrees")
     if conv == "gcn" and inputs.edge_features > 1:

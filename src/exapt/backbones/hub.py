@@ -9,7 +9,7 @@ from typing import Any, Literal
 import torch
 from torch import nn
 
-from exapt.backbones.base import Backbone
+from exapt.backbones.base import Backbone, not_taken
 from exapt.backbones.colours import Colours
 from exapt.backbones.hub_pictures import HubPictures, colours_of, patch_of
 from exapt.backbones.wrapped import blocks_of
@@ -48,7 +48,7 @@ class HubSpec(Spec):
         if inputs.kind == "pictures":
             return self._pictures(inputs, seed)
         if inputs.kind != "tokens":
-            raise InputError(f"backbone.kind=hub takes tokens or pictures, not {inputs.kind}")
+            raise not_taken("hub", "tokens or pictures", inputs.kind)
         source = self if self.pretrained else self.model_copy(update={"config": self._config(inputs)})
         model = _pretrained(source, inputs) if self.pretrained else _fresh(source, seed)
         described = {"pretrained": False, "config": _plain(model.config)}

@@ -13,7 +13,7 @@ from typing import Any, ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
-from exapt.backbones.base import Backbone
+from exapt.backbones.base import Backbone, not_taken
 from exapt.backbones.colours import Colours, Prepare
 from exapt.batch import Batch, Features
 from exapt.domains.base import Inputs
@@ -40,7 +40,7 @@ class TimmSpec(Spec):
         torch's global generator is left as it was where a seed is given.
         """
         if inputs.kind != "pictures":
-            raise InputError(f"backbone.kind=timm takes pictures, not {inputs.kind}; valid here: transformer")
+            raise not_taken("timm", "pictures", inputs.kind)
         timm = _library()
         channels = self.channels or (3 if self.pretrained else inputs.channels)
         with torch.random.fork_rng(devices=[], enabled=seed is not None):

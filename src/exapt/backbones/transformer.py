@@ -10,7 +10,7 @@ import torch
 from pydantic import Field, PositiveInt, model_validator
 from torch import nn
 
-from exapt.backbones.base import Backbone
+from exapt.backbones.base import Backbone, not_taken
 from exapt.backbones.embed import PatchEmbed, TokenEmbed
 from exapt.backbones.layers import Layer, Stack
 from exapt.backbones.layout import Rule
@@ -109,7 +109,12 @@ class TransformerSpec(Spec):
         return [window if local else everywhere for local in is_local]
 
     def build(self, inputs: Inputs, seed: int | None = None) -> Transformer:
-        """Fresh weights; the same seed gives the same weights, None draws from torch's global generator."""
+        """Fresh weights; the same seed gives the same weights, None draws from torch's global generator.
+
+        Raises `InputError` for the nodes of graphs.
+        """
+        if inputs.kind == "nodes":
+            raise not_taken("transformer", "tokens or pictures", inputs.kind)
         rng = None if seed is None else torch.Generator().manual_seed(seed)
         with torch.device("meta"):
             backbone = Transformer(self, inputs)

@@ -18,6 +18,8 @@ from exapt.domains.resizing import fit
 from exapt.errors import InputError, nearest
 
 SCHEMES = ("sklearn:", "skimage:")
+COMPOSED = ("sklearn:digit-scenes", "sklearn:digit-single")
+"""Sources of these schemes that `special` composes."""
 PATCH, STEP, BLOCK, GAP = 32, 16, 128, 16
 """Pixels: the side of a patch, from one patch to the next, the side of a block, and what it leaves free at its end."""
 SIDE = 3 * BLOCK
@@ -63,7 +65,7 @@ class Carried(NamedTuple):
 def carried(path: str) -> Carried:
     """The pictures of a source such as `skimage:photos`; raises `InputError` for one that there is not."""
     if path not in SOURCES:
-        raise InputError(f"{path}: no pictures of that name are carried; {nearest(path, SOURCES)}")
+        raise InputError(f"{path}: no pictures of that name are carried; {nearest(path, (*SOURCES, *COMPOSED))}")
     return SOURCES[path](path)
 
 

@@ -53,23 +53,45 @@ def _of_file(file: Path, root: Path, there: dict[str, list[Path]], part: str) ->
     lacking = {"images", "annotations", "categories"} - set(data if isinstance(data, dict) else ())
     if lacking:
         raise InputError(f"{file}: no '{min(lacking)}' in it; expected COCO's images, annotations and categories")
-    names = {c["id"]: str(c["name"]) for c in data["categories"]}
-    known = {image["id"] for image in data["images"]}
+    names = {c["id"]: str(c["name"]) for c in _entries(file, data, "categories", ("id", "name"))}
+    images = _entries(file, data, "images", ("id", "file_name"))
+    known: set[Any] = set()
+    for image in images:
+        if image["id"] in known:
+            raise InputError(f"{file}: image {image['id']} stands twice in 'images'; an id belongs to one picture")
+        known.add(image["id"])
     boxes: dict[Any, list[list[Any]]] = defaultdict(list)
-    for one in data["annotations"]:
-        boxes[one.get("image_id")].append(_box(one, known, names, f"{file}: annotation {one.get('id')}"))
-    return [Labelled(_picture(file, image, root, there), boxes.get(image["id"], []), part) for image in data["images"]]
+    for one in _entries(file, data, "annotations", ()):
+        box = _box(one, known, names, f"{file}: annotation {one.get('id')}")
+        boxes[one["image_id"]].append(box)
+    return [Labelled(_picture(file, image, root, there), boxes.get(image["id"], []), part) for image in images]
+
+
+def _entries(file: Path, data: dict[str, Any], name: str, keys: Sequence[str]) -> list[dict[str, Any]]:
+    """A list of the file, each of its entries with `keys`: a name or number each."""
+    found = data[name]
+    if not isinstance(found, list):
+        raise InputError(f"{file}: '{name}' is {found!r:.40}; expected a list")
+    for place, one in enumerate(found, 1):
+        if not isinstance(one, dict):
+            raise InputError(f"{file}: '{name}', entry {place} is {one!r:.40}; expected keys and values")
+        for key in keys:
+            if not isinstance(one.get(key), int | str):
+                raise InputError(
+                    f"{file}: '{name}', entry {place}: {key} is {one.get(key)!r:.40}; expected {' and '.join(keys)}"
+                )
+    return found
 
 
 def _box(one: dict[str, Any], known: set[Any], names: dict[Any, str], where: str) -> list[Any]:
-    if one.get("image_id") not in known:
+    if not isinstance(one.get("image_id"), int | str) or one["image_id"] not in known:
         raise InputError(f"{where}: it is of image {one.get('image_id')}, which 'images' does not list")
-    if one.get("category_id") not in names:
+    if not isinstance(one.get("category_id"), int | str) or one["category_id"] not in names:
         valid = ", ".join(f"{i} {name}" for i, name in list(names.items())[:12])
         raise InputError(f"{where}: category {one.get('category_id')} is unknown; known: {valid}")
     box = one.get("bbox")
-    if not isinstance(box, list) or len(box) != 4:
-        raise InputError(f"{where}: bbox is {box!r:.40}; expected [x, y, width, height]")
+    if not isinstance(box, list) or len(box) != 4 or not all(isinstance(side, int | float) for side in box):
+        raise InputError(f"{where}: bbox is {box!r:.40}; expected [x, y, width, height] in pixels")
     x, y, width, height = box
     return [x, y, x + width, y + height, names[one["category_id"]], int(bool(one.get("iscrowd", 0)))]
 

@@ -13,7 +13,7 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from exapt.batch import Batch, offsets_of
 from exapt.domains.base import Arrays, Dataset, Domain, Example, Inputs, Masked, Source
@@ -78,6 +78,14 @@ class GraphSpec(Spec):
     """Share of features that a view hides in all nodes."""
     smoothing: int = Field(default=2, ge=0, le=64)
     """How often the classical baseline averages a node with its neighbours before its linear model (SGC)."""
+
+    @field_validator("neighbours")
+    @classmethod
+    def _counts(cls, fans: list[int] | None) -> list[int] | None:
+        for fan in fans or ():
+            if fan < 1 and fan != -1:
+                raise ValueError(f"{fan} neighbours at a hop; valid: 1, 2, …, or -1 for all")
+        return fans
 
     def build(self, corpus: Source | Arrays | None = None, cache: Path | None = None) -> GraphDomain:
         """Learn from a corpus how nodes are described and scaled."""

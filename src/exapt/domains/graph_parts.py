@@ -58,11 +58,23 @@ class RawGraphs:
                 f"{self.path}: edge {outside[0] + 1} joins nodes {pair[0]} and {pair[1]}, but there are nodes 0 to "
                 f"{self.nodes - 1}"
             )
+        self._check_within()
         self._check_features()
         for name, column in self.columns.items():
             if len(column) != self.nodes:
                 raise InputError(f"{self.path}: {self.nodes} nodes but {len(column)} values of '{name}'")
         return self
+
+    def _check_within(self) -> None:
+        """An edge between two graphs belongs to neither."""
+        of = np.searchsorted(self.bounds, self.edges, side="right") if len(self.bounds) > 2 else self.edges[:1]
+        across = np.flatnonzero(of[0] != of[-1])
+        if len(across):
+            start, end = self.edges[:, across[0]].tolist()
+            raise InputError(
+                f"{self.where(start)} and node {end if self.names is None else self.names[end]} are joined by edge "
+                f"{across[0] + 1}, but they are of two graphs; take the edge out, or give both one graph"
+            )
 
     def _check_features(self) -> None:
         if self.features is None:

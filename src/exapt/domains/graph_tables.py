@@ -197,18 +197,22 @@ def _blocks(file: File) -> Iterator[list[list[str]]]:
 
 
 def _places(ends: np.ndarray, ids: np.ndarray, file: File, nodes: File) -> np.ndarray:
-    """(2, E) rows of the nodes that edges name."""
+    """(2, E) rows of the nodes that edges name, each of which `nodes` must hold once."""
+    _check_once(ids, nodes.name, "node")
     order = np.argsort(ids, kind="stable")
     ranked = ids[order]
-    repeated = np.flatnonzero(ranked[1:] == ranked[:-1])
-    if len(repeated):
-        raise InputError(f"{nodes.name}: node '{ranked[repeated[0]]}' stands twice")
     at = np.minimum(np.searchsorted(ranked, ends), len(ids) - 1)
     strange = np.argwhere(ranked[at] != ends)
     if len(strange):
         side, row = min(map(tuple, strange), key=lambda pair: pair[1])
         raise InputError(f"{file.name}: row {row + 1}: '{ends[side, row]}' is no node of {nodes.name}")
     return np.asarray(order[at], dtype=np.int64)
+
+
+def _check_once(ids: np.ndarray, path: str, what: str) -> None:
+    found, counts = np.unique(ids, return_counts=True)
+    if (counts > 1).any():
+        raise InputError(f"{path}: {what} '{found[counts > 1][0]}' stands twice")
 
 
 def _values(more: Mapping[str, np.ndarray], path: str) -> np.ndarray | None:
@@ -246,6 +250,10 @@ def _whole(file: File, graphs: np.ndarray) -> Table:
     table = whole_table(found)
     names = next((table[name] for name in (*GRAPH, *NAMES) if name in table), next(iter(table.values())))
     ids, wanted = _alike(names, graphs[None])
+    _check_once(ids, found.name, "graph")
+    strange = wanted[~np.isin(wanted, ids)]
+    if len(strange):
+        raise InputError(f"{found.name}: no row of graph '{strange[0]}', which nodes are of; add one")
     at = _places(wanted, ids, found, found)[0]
     return {name: column[at] for name, column in table.items()}
 

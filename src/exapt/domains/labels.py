@@ -60,7 +60,14 @@ def word(value: Any) -> str | None:
 
 def words(dataset: Dataset, name: str, missing: Missing) -> list[str | None]:
     """The class name of every example; refuses empty labels unless they are to be ignored."""
-    found = [word(value) for value in dataset.column(name)]
+    values = dataset.column(name)
+    lists = [place for place, value in enumerate(values) if isinstance(value, list | tuple | np.ndarray)]
+    if lists:
+        raise InputError(
+            f"{row(dataset, lists[0])}: '{name}' holds a list, and a class is one word or number; valid: "
+            "task.kind=detect for boxes (by fine-tuning, no probe tells them), tag for a class an element"
+        )
+    found = [word(value) for value in values]
     if missing != "ignore":
         refuse_empty(dataset, name, [w is None for w in found])
     return found

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from exapt.domains.boxed import Boxed, Collection
+from exapt.domains.carried import COMPOSED
 from exapt.domains.coco import annotation_files, read_coco
 from exapt.domains.collage import collage
 from exapt.domains.crops import Crops
@@ -13,7 +14,7 @@ from exapt.domains.voc import is_voc, read_voc
 from exapt.errors import InputError
 
 CROPS, COLLAGE, SINGLE = "crops:", "collage:", "collage-single:"
-SCENES, DIGIT = "sklearn:digit-scenes", "sklearn:digit-single"
+SCENES, DIGIT = COMPOSED
 
 
 def special(path: str) -> Collection | None:

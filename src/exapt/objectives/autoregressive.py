@@ -29,7 +29,8 @@ class AutoregressiveSpec(PretextSpec):
         """Raises `InputError` for pictures, or for a backbone that sees what comes after."""
         if domain.inputs.kind != "tokens":
             raise InputError(
-                f"objective.kind=autoregressive needs tokens, not {domain.inputs.kind}; valid here: masked"
+                f"objective.kind=autoregressive needs tokens, not {domain.inputs.kind}; valid here: "
+                + ("rebuild" if domain.inputs.kind == "nodes" else "masked")
             )
         check_direction(backbone, causal=True)
         return Autoregressive(domain, backbone, seed)

@@ -39,8 +39,16 @@ class MaskedSpec(PretextSpec):
         check_described(network, causal=False)
 
     def build(self, domain: Domain, backbone: Backbone, seed: int | None = None) -> Objective:
-        """The objective for a domain's kind of element; raises `InputError` for a causal backbone."""
+        """The objective for a domain's kind of element.
+
+        Raises `InputError` for a causal backbone, or for nodes of graphs.
+        """
         check_direction(backbone, causal=False)
+        if domain.inputs.kind not in RATIOS:
+            raise InputError(
+                f"objective.kind=masked hides tokens or patches, not {domain.inputs.kind}; "
+                "valid here: rebuild, infomax, communities, simclr, vicreg, byol, simsiam, sigreg"
+            )
         ratio = self.ratio or RATIOS[domain.inputs.kind]
         if domain.inputs.kind == "tokens":
             return MaskedTokens(domain, backbone, ratio, seed)

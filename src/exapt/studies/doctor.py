@@ -14,9 +14,16 @@ EXTRAS = {
         ("tokenizers", "datasets", "transformers", "pyarrow"),
         "byte-pair tokens, parquet, Hugging Face data and models",
     ),
-    "vision": (("PIL", "pyarrow"), "picture files, parquet"),
+    "vision": (
+        ("PIL", "pyarrow", "kornia", "faster_coco_eval", "skimage"),
+        "picture files, parquet, views by kornia, the scores of detection, scikit-image's pictures",
+    ),
+    "graph": (("torch_geometric", "networkx"), "graphs and graph networks"),
     "chem": (("rdkit", "ase", "vesin", "tblite"), "SMILES and SDF, ASE's formats, periodic neighbours, xTB labels"),
     "track": (("tensorboard",), "TensorBoard logs"),
+    "adapt": (("peft",), "LoRA"),
+    "privacy": (("opacus",), "private training"),
+    "audit": (("rensa",), "near-duplicates by MinHash"),
 }
 
 

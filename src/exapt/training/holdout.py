@@ -56,7 +56,11 @@ class HeldOut:
         self.rng = torch.Generator()
 
     def __call__(self) -> dict[str, float]:
-        """`loss` and every term, means over all items of all windows."""
+        """`loss` and every term, means over all items of all windows; nothing where no item counted.
+
+        A single example has none to be compared with, and one without a label teaches no classes: a mean over none
+        of them would look like the lowest loss there can be, and the first evaluation like the best.
+        """
         sums, names = torch.zeros(0), ["loss"]
         for number, batch in self._share():
             self.rng.manual_seed(derive(self.seed, number))
@@ -66,7 +70,7 @@ class HeldOut:
             row = torch.stack([torch.ones((), dtype=torch.double), *means]) * loss.count
             sums = sums + row if len(sums) else row
         total = self.launch.total(sums).tolist()
-        return {name: value / max(1.0, total[0]) for name, value in zip(names, total[1:], strict=True)}
+        return {name: value / total[0] for name, value in zip(names, total[1:], strict=True) if total[0]}
 
     def _share(self) -> Iterator[tuple[int, Batch]]:
         """This process's batches with their numbers among all."""

@@ -117,10 +117,11 @@ class Run:
                 name: value for watcher in self.watchers for name, value in watcher.looked(self.step, figures).items()
             }
         finite = {name: value for name, value in figures.items() if math.isfinite(value)}
-        if self.best.offer(self.step, finite) and self.spec.keep_best:
+        if figures and self.best.offer(self.step, finite) and self.spec.keep_best:
             self._keep_best(finite)
         self.log.write({"step": self.step, **{f"held_out_{name}": value for name, value in figures.items()}, **seen})
-        return "  ".join(f"held-out {name} {value:.4f}" for name, value in figures.items())
+        told = "  ".join(f"held-out {name} {value:.4f}" for name, value in figures.items())
+        return told or "nothing to tell from the held-out examples: too few, or none with a label"
 
     def glance(self) -> None:
         """Let watchers look where they are due; each writes a line of its own."""
