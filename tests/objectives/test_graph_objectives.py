@@ -333,4 +333,16 @@ def test_the_communities_objective_is_trained_on_what_attach_found() -> None:
     assert float(objective(net, batch, rng()).terms["accuracy"]) > 0.95
 
 
-from exapt.objectives import CommunitiesSpec, InfomaxSpec, RebuildSpec
+@pytest.mark.parametrize("spec", [MaskedSpec(), AutoregressiveSpec()])
+def test_objectives_of_tokens_refuse_nodes_and_name_one_for_them(spec: MaskedSpec | AutoregressiveSpec) -> None:
+    domain = GraphSpec().build(Source(path="networkx:karate"))
+    network = GraphNetSpec(width=4, depth=1).build(domain.inputs, seed=0)
+    with pytest.raises(InputError, match=r"not nodes; valid here: rebuild"):
+        spec.build(domain, network, seed=0)
+
+
+@pytest.mark.parametrize("by", ["louvain", "greedy"])
+def test_without_networkx_the_ways_that_need_it_say_which_do_not(by: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "networkx", None)
+    with pytest.raises(InputError, match=rf"objective\.by={by} needs .*valid without: spectral, clusters"):
+        finding.by_modularity(Links.of(np.zeros((2, 0), dtype=np.int64), 3), by, 1.0, 0)
