@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from dataclasses import replace
 from typing import Any
 
@@ -16,8 +17,9 @@ from exapt.backbones import GraphNet, GraphNetSpec, TransformerSpec
 from exapt.batch import Batch
 from exapt.domains import DnaSpec, GraphDomain, GraphSpec
 from exapt.domains.base import Dataset, Source
+from exapt.domains.links import Links
 from exapt.errors import InputError
-from exapt.objectives import CommunitiesSpec, InfomaxSpec, RebuildSpec
+from exapt.objectives import AutoregressiveSpec, CommunitiesSpec, InfomaxSpec, MaskedSpec, RebuildSpec, finding
 from exapt.objectives.base import Objective
 from exapt.objectives.communities import Communities, by_size
 from exapt.objectives.finding import find_communities
