@@ -10,9 +10,9 @@ import pytest
 import torch
 
 from exapt.audits import InvarianceAudit, Subject
-from exapt.audits.blindness import embedded, plain_inputs
+from exapt.audits.blindness import Embed, embedded, plain_inputs
 from exapt.audits.invariance import match
-from exapt.audits.planted_colours import coloured
+from exapt.audits.planted_colours import Coloured, coloured
 from exapt.batch import Batch
 from exapt.errors import InputError
 from exapt.evidence.invariance import probe
@@ -43,6 +43,34 @@ def test_raw_colours_are_nearly_invariant_and_yet_decodable() -> None:
     assert found.features["colour"].sees and "colour" not in found.blind and "hue" not in found.blind
     assert probe(embedded(case.encode, case.batches), case.labels).right.mean() == pytest.approx(1, abs=0.01)
     assert found.verdict == "FITS"
+
+
+def faint(case: Coloured, loud: float) -> Embed:
+    """Brightness at length 1, and a whisper of the colour that noise of the picture's own half drowns."""
+    middle = 0.15 * torch.randn(int(case.batches[0].inputs[0].numel()), 8, generator=torch.Generator().manual_seed(0))
+
+    def encode(batch: Batch) -> torch.Tensor:
+        grey = coloured("grey", "hue").encode(batch)
+        light = batch.inputs.mean((2, 3))
+        noise = torch.frac(1e3 * (batch.inputs.flatten(1) @ middle)[:, :3]) - 0.5
+        return torch.cat([grey, 0.02 * (light / light.std() + noise / loud)], 1)
+
+    return encode
+
+
+def test_what_training_took_half_away_is_warned_of_as_dim() -> None:
+    case = coloured("colour", "hue")
+    hue = [change for change in case.changes if change.name == "hue"]
+    found = match(faint(case, 0.2), case.encode, case.batches, hue)
+    told = found.features["hue"].most.value
+    assert 0.1 < told < 0.6 < min(found.random["hue"].most.value, found.inputs["hue"].most.value)
+    assert found.dim == ["hue"] and not found.blind and found.verdict == "UNDECIDED"
+    assert found.warning.startswith("The representation tells far less of hue than its inputs and random weights do")
+    clear = match(faint(case, 20.0), case.encode, case.batches, hue)
+    assert not clear.dim and not clear.blind and clear.verdict == "FITS" and not clear.warning
+    # where random weights tell no more, training took nothing away
+    alike = match(faint(case, 0.2), faint(case, 0.2), case.batches, hue)
+    assert not alike.dim
 
 
 @pytest.mark.slow

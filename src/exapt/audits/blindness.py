@@ -29,6 +29,10 @@ BLIND = 0.1
 """Blind: no more than so much is decodable of a change …"""
 STILL = 0.9
 """… and features move by no more than a tenth of the way to another example."""
+DIM = 2 / 3
+"""Dim: as still as that, and telling no more than so much of what the inputs and random weights both tell …"""
+CLEAR = 0.3
+"""… where these tell at least so much."""
 HASHED = 512
 SCRAMBLES = 3
 """Draws of a scrambling that are averaged."""
@@ -163,12 +167,34 @@ def blind_spots(seen: Mapping[str, Seen], inputs: Mapping[str, Seen]) -> list[st
     return [name for name, one in seen.items() if one.blind and inputs[name].sees]
 
 
-def warning(names: Sequence[str]) -> str:
+def dim_spots(seen: Mapping[str, Seen], random: Mapping[str, Seen], inputs: Mapping[str, Seen]) -> list[str]:
+    """Changes of which training took away a good part, though not all, of what random weights tell as well."""
+    return [
+        name
+        for name, one in seen.items()
+        if not one.blind and one.sweep[-1].plain.low >= STILL and _faded(one, random[name], inputs[name])
+    ]
+
+
+def _faded(seen: Seen, random: Seen, inputs: Seen) -> bool:
+    clear = {question: min(random.told[question].low, inputs.told[question].low) for question in seen.told}
+    return any(seen.told[question].high <= DIM * told for question, told in clear.items() if told >= CLEAR)
+
+
+def warning(blind: Sequence[str], dim: Sequence[str] = ()) -> str:
     """What must be said before any label is used."""
-    if not names:
-        return ""
-    listed = ", ".join(names)
-    return f"The representation is (nearly) blind to {listed}; if your task depends on it, it cannot be learnt from it."
+    said = []
+    if blind:
+        said.append(
+            f"The representation is (nearly) blind to {', '.join(blind)}; if your task depends on it, it cannot be "
+            "learnt from it."
+        )
+    if dim:
+        said.append(
+            f"The representation tells far less of {', '.join(dim)} than its inputs and random weights do; if your "
+            "task depends on it, expect to lose by it."
+        )
+    return " ".join(said)
 
 
 def _asked(change: Transformation, sweep: bool) -> tuple[float, ...]:

@@ -23,6 +23,7 @@ from exapt.audits.blindness import (
     Seen,
     ahead,
     blind_spots,
+    dim_spots,
     embedded,
     look,
     need,
@@ -52,15 +53,16 @@ class Matched:
     random: dict[str, Seen]
     inputs: dict[str, Seen]
     blind: list[str]
+    dim: list[str]
     warning: str
     """Said before any label was read."""
     needs: dict[str, Need] = field(default_factory=dict)
-    """Of the changes that features are blind to; empty where no labels were given."""
+    """Of the changes that features are blind to or dim on; empty where no labels were given."""
     beside: Estimate | None = None
     """Score of a probe of the features less that of a probe of the inputs."""
     verdict: str = "UNDECIDED"
     missed: Sequence[str] = ()
-    """Changes that features are blind to and the task needs."""
+    """Of those, what the task needs."""
 
 
 def match(
@@ -74,20 +76,21 @@ def match(
 ) -> Matched:
     """Look at every change without labels, then, with labels (n,), at what the task needs of those not seen.
 
-    MISMATCH: blind to a change that the task needs, and behind the inputs for it. POSSIBLE MISMATCH: the former, but
-    not behind. FITS: blind to nothing, or to nothing that is needed. UNDECIDED: not enough labels to tell, or none.
+    MISMATCH: blind to a change that the task needs, or dim on it, and behind the inputs for it. POSSIBLE MISMATCH: the
+    former, but not behind. FITS: seeing everything, or everything that is needed. UNDECIDED: not enough labels to tell,
+    or none.
     """
     seen, floor, plain = (
         {change.name: look(embed, batches, change, seed, sweep) for change in changes}
         for embed, sweep in ((features, True), (random, False), (plain_inputs, False))
     )
-    blind = blind_spots(seen, plain)
-    found = Matched(seen, floor, plain, blind, warning(blind))
-    if not blind:
-        return Matched(seen, floor, plain, blind, "", verdict="FITS")
+    blind, dim = blind_spots(seen, plain), dim_spots(seen, floor, plain)
+    found = Matched(seen, floor, plain, blind, dim, warning(blind, dim))
+    if not blind and not dim:
+        return replace(found, verdict="FITS")
     if labels is None:
         return found
-    needs = {change.name: need(batches, change, labels, seed) for change in changes if change.name in blind}
+    needs = {change.name: need(batches, change, labels, seed) for change in changes if change.name in blind + dim}
     beside = ahead(embedded(features, batches), embedded(plain_inputs, batches), labels, seed)
     missed = [name for name, one in needs.items() if one.lost.low > margin]
     return replace(found, needs=needs, beside=beside, verdict=_verdict(needs, missed, beside, margin), missed=missed)
@@ -152,7 +155,7 @@ class InvarianceAudit(Audit):
             n=n,
             how=f"normalised invariance of pooled features under {len(changes)} changes, with linear probes of what "
             f"each changes, on {n} examples of the labelled pool; the effect is the score that a probe of the inputs "
-            "loses where they are scrambled by the change that the task needs most of those the features are blind to",
+            "loses where they are scrambled by the change that the task needs most of those the features do not see",
             details=_details(found, changes),
             sentence=_sentence(found, subject.task.metric_name),
             level=LEVELS.get(found.verdict, "unsure"),
@@ -209,7 +212,7 @@ def _details(found: Matched, changes: Sequence[Transformation]) -> dict[str, Any
     needs = {name: {"lost": vars(one.lost), "alone": one.alone} for name, one in found.needs.items()}
     beside = vars(found.beside) if found.beside else None
     facts = {"changes": seen, "blind": found.blind, "needs": needs, "features less inputs": beside}
-    return facts | {"warning": found.warning, "missed": list(found.missed)}
+    return facts | {"dim": found.dim, "warning": found.warning, "missed": list(found.missed)}
 
 
 def _seen(one: Seen) -> dict[str, Any]:
@@ -218,7 +221,7 @@ def _seen(one: Seen) -> dict[str, Any]:
 
 
 def _sentence(found: Matched, metric: str) -> str:
-    if not found.blind:
+    if not found.warning:
         return "The representation is blind to none of the changes tried that its inputs show."
     if not found.needs:
         return found.warning
@@ -238,7 +241,7 @@ def _caveats(subject: Subject, found: Matched) -> list[str]:
     said = ["Probes are linear: what only a deeper network could tell counts as not told."]
     if found.needs:
         said.append("What the task needs is judged by a linear map of the inputs, which overrates changes of place.")
-    if found.blind and not found.needs:
+    if found.warning and not found.needs:
         said.append("This task has no single class or number an example, so what it needs was not judged.")
     if len(subject.checkpoints) > 1:
         said.append(f"The first of {len(subject.checkpoints)} checkpoints was looked at.")
@@ -267,5 +270,5 @@ def _row(found: Matched, change: Transformation) -> list[Any]:
     still = [one.sweep[-1].plain.value for one in sides]
     lost = found.needs[change.name].lost.value if change.name in found.needs else math.nan
     first = [change.name, f"{change.strengths[-1]:g} {change.unit}", still[0], sides[0].sweep[-1].whitened, *still[1:]]
-    said = "yes" if change.name in found.blind else "no"
+    said = "yes" if change.name in found.blind else "dim" if change.name in found.dim else "no"
     return [*first, *(one.most.value for one in sides), said, None if math.isnan(lost) else lost]
