@@ -9,6 +9,7 @@ from study_standins import TINY, pictures, scores, study_file
 import exapt
 from exapt.errors import InputError
 from exapt.files import read_json
+from exapt.studies.conclude import unnamed
 from exapt.studies.spec import StudySpec
 from exapt.training.pretrained import load_pretrained
 
@@ -211,3 +212,22 @@ def test_an_anchor_finds_its_source_in_a_start(chained, tmp_path):
     changes = SHORT | {"starts": starts(place / "other.npz"), "checkpoints": 2}
     study = study_file(tmp_path, place / "pics.npz", **changes, more_arms=arms("classes", "after") | held)
     assert exapt.run(study, out=place / "run", workers=1).computed == 2
+
+
+def test_an_arm_without_words_is_told_by_its_start_and_how_it_is_adapted() -> None:
+    spec = StudySpec.parse(
+        {
+            "name": "x",
+            "domain": {"kind": "text"},
+            "corpus": {"path": "a.csv"},
+            "labelled": {"path": "b.csv", "label": "y"},
+            "task": {"kind": "classify"},
+            "budgets": [8],
+            "pretrain": {"steps": 1},
+            "starts": {"classes": {"objective": {"kind": "supervised"}}},
+            "more_arms": {"tuned": {"start": "classes"}, "near": {"start": "pretrained", "adapt": {"kind": "knn"}}},
+        }
+    )
+    arms = spec.all_arms()
+    assert unnamed(spec, arms["tuned"]) == "finetune from supervised"
+    assert unnamed(spec, arms["near"]) == "knn from masked"

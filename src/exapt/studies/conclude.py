@@ -12,7 +12,7 @@ from exapt.evidence.finding import Finding
 from exapt.files import read_json
 from exapt.studies.fits import cells
 from exapt.studies.prepare import Prepared
-from exapt.studies.spec import FREE, OWN
+from exapt.studies.spec import FREE, OWN, Arm, StudySpec
 from exapt.studies.watched import watched_sentences
 from exapt.training.alarms import alarms_of
 from exapt.training.log import read_metrics
@@ -65,8 +65,21 @@ def report_data(
 
 def words(prepared: Prepared) -> dict[str, str]:
     """What each arm is; the field says what its classical features are."""
-    arms = prepared.spec.all_arms()
-    return {name: arm.what.format(classical=prepared.domain.baseline) for name, arm in arms.items()}
+    found = {}
+    for name, arm in prepared.spec.all_arms().items():
+        own = arm.what or unnamed(prepared.spec, arm)
+        found[name] = own.format(classical=prepared.domain.baseline)
+    return found
+
+
+def unnamed(spec: StudySpec, arm: Arm) -> str:
+    """A few words for an arm of which the study says none: where it starts, and how it is adapted."""
+    objective = None
+    if arm.start in spec.starts:
+        objective = spec.starts[arm.start].objective or spec.objective
+    begun = {"pretrained": spec.objective.kind, "scratch": "random weights", "none": "no network"}.get(arm.start)
+    start = objective.kind if objective else begun or "another checkpoint"
+    return f"{arm.adapt.kind} from {start}"
 
 
 def method(prepared: Prepared) -> list[str]:
