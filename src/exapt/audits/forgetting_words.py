@@ -19,6 +19,7 @@ WORDS = {
     "ewc": "EWC",
     "lwf": "learning without forgetting",
     "replay": "replay",
+    "ewc+replay": "EWC with replay",
 }
 SAYS = {
     "FORGETS": "more than the margin of {margin:.0%}",
