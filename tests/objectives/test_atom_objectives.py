@@ -61,8 +61,8 @@ def test_denoising_equals_a_loop() -> None:
         said = torch.stack(
             [features.vectors[i] @ (F.silu(objective.gate(features.elements[i])) * objective.out.weight[0]) for i in range(start, stop)]
         )
-        total += float((said - said.mean(0) - noise[start:stop]).square().mean(1).sum())
-    assert float(loss.value) == pytest.approx(total / loss.count, rel=1e-9)
+        total += (said - said.mean(0) - noise[start:stop]).square().mean(1).sum().item()
+    assert loss.value.item() == pytest.approx(total / loss.count, rel=1e-9)
 
 
 def test_answers_to_noise_turn_with_the_structure() -> None:
@@ -91,8 +91,8 @@ def test_masked_atoms_are_told_apart_and_their_loss_is_a_loop() -> None:
     objective = MaskedSpec(ratio=0.4).build(domain, backbone, 0)
     loss = objective(backbone, batch, rng())
     guess = objective.guess(backbone, batch, rng())
-    each = [-float(guess.output[i].log_softmax(0)[guess.target[i]]) for i in range(len(guess.target))]
-    assert float(loss.value) == pytest.approx(np.mean(each), rel=1e-5)
+    each = [-guess.output[i].log_softmax(0)[guess.target[i]].item() for i in range(len(guess.target))]
+    assert loss.value.item() == pytest.approx(np.mean(each), rel=1e-5)
     assert set(guess.target.tolist()) <= {1, 6, 7, 8}
 
 
@@ -122,7 +122,7 @@ def test_a_potential_settles_on_its_corpus_and_evaluates_without_gradients() -> 
     with torch.inference_mode():
         quiet = objective(backbone, domain.collate([attached[i] for i in range(3)]), rng())
     loud = objective(backbone, batch, rng())
-    assert float(quiet.value) == pytest.approx(float(loud.value))
+    assert quiet.value.item() == pytest.approx(loud.value.item())
     assert loud.terms["energy error"] < 1e-2  # references alone explain these energies
     missing = replace(batch, targets={TARGET: torch.full_like(batch.targets[TARGET], torch.nan)})
     assert objective(backbone, missing, rng()).count == 0

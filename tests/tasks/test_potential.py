@@ -42,7 +42,7 @@ def springs(s: Structure) -> tuple[float, np.ndarray]:
     away = s.positions[0][:, None] - s.positions[0][None]
     length = np.linalg.norm(away, axis=-1) + np.eye(len(s))
     off = (length - 1.2) * (1 - np.eye(len(s)))
-    return float((off**2).sum() / 2 - 10.0 * s.numbers.sum()), -2 * (off / length)[..., None].__mul__(away).sum(1)
+    return float((off**2).sum() / 2 - 10.0 * s.numbers.sum()), -2 * ((off / length)[..., None] * away).sum(1)
 
 
 def labelled(count: int = 8, **columns: Any) -> tuple[AtomsDomain, Dataset]:
@@ -142,13 +142,13 @@ def test_loss_equals_a_loop_and_missing_labels_cost_nothing() -> None:
     energy = np.mean([float(((output - label)[i, 1:3].sum() / label[i, 0] / 0.5) ** 2) for i in range(4)])
     gaps = (output - label)[:, FORCES:]
     forces = float((gaps[gaps.isfinite()] / 0.5).square().mean())
-    assert float(potential_loss(output, label, **weights).value) == pytest.approx(2 * energy + 3 * forces, rel=1e-5)
+    assert potential_loss(output, label, **weights).value.item() == pytest.approx(2 * energy + 3 * forces, rel=1e-5)
     nothing = torch.full_like(label, torch.nan)
     nothing[:, 0] = label[:, 0]
     free = output.clone().requires_grad_()
     loss = potential_loss(free, nothing, **weights)
     loss.value.backward()
-    assert (loss.count, float(loss.value)) == (0, 0.0)
+    assert (loss.count, loss.value.item()) == (0, 0.0)
     assert free.grad is None or not free.grad.isnan().any()
 
 

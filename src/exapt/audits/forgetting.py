@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -82,8 +82,7 @@ class ForgettingAudit(Audit):
             for remedy in dict.fromkeys(self.open_to(source.objective))
         }
         finding = self.conclude(found, measure.before, subject.task.metric_name, self.budget or max(subject.budgets))
-        finding.details["before_terms"] = measure.terms
-        return finding
+        return replace(finding, details={**finding.details, "before_terms": measure.terms})
 
     def open_to(self, objective: Objective) -> list[Remedy]:
         """The remedies to try: the default ones without EWC where an objective predicts no single item."""

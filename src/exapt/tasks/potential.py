@@ -84,7 +84,7 @@ class PotentialTask(Task):
     def meet(self, head: nn.Module, output: Tensor, train: Dataset) -> None:
         """Move the energies of elements so that an inherited head's mean errors on the training part vanish."""
         assert isinstance(head, EnergyHead)
-        missed = self.truth(train)[:, 1:3].sum(1) - output[:, 1:3].sum(1).double().cpu().numpy()
+        missed = self.truth(train)[:, 1:3].sum(1) - output[:, 1:3].sum(1).detach().double().cpu().numpy()
         moved = fit_references(composition(train), missed)
         head.references += torch.from_numpy(moved).to(head.references)
 
