@@ -26,8 +26,13 @@ WIDTH = 8
 
 def data(count: int = 3) -> tuple[AtomsDomain, Dataset]:
     rng = np.random.default_rng(0)
-    rows = [Structure(np.array([6, 1, 8, 1, 7])[: 3 + i % 3], rng.normal(0, 1.5, (1, 3 + i % 3, 3))) for i in range(count)]
-    columns = {"energy": [-10.0 * s.numbers.sum() for s in rows], "forces": [rng.normal(size=(len(s), 3)) for s in rows]}
+    rows = [
+        Structure(np.array([6, 1, 8, 1, 7])[: 3 + i % 3], rng.normal(0, 1.5, (1, 3 + i % 3, 3))) for i in range(count)
+    ]
+    columns = {
+        "energy": [-10.0 * s.numbers.sum() for s in rows],
+        "forces": [rng.normal(size=(len(s), 3)) for s in rows],
+    }
     domain = AtomsSpec(cutoff=4.0, closest=0.0).build()
     return domain, domain.read(Arrays(rows, columns, label="energy"))
 
@@ -59,7 +64,10 @@ def test_denoising_equals_a_loop() -> None:
     total = 0.0
     for start, stop in zip(batch.offsets.tolist(), batch.offsets.tolist()[1:], strict=False):
         said = torch.stack(
-            [features.vectors[i] @ (F.silu(objective.gate(features.elements[i])) * objective.out.weight[0]) for i in range(start, stop)]
+            [
+                features.vectors[i] @ (F.silu(objective.gate(features.elements[i])) * objective.out.weight[0])
+                for i in range(start, stop)
+            ]
         )
         total += (said - said.mean(0) - noise[start:stop]).square().mean(1).sum().item()
     assert loss.value.item() == pytest.approx(total / loss.count, rel=1e-9)

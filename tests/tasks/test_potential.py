@@ -195,9 +195,9 @@ def test_an_inherited_head_moves_its_references_only() -> None:
     data = task.attach(data)
     task = task.calibrated(data)
     head = task.head(16, 0)
-    assert task.inherit(head, learnt) and not task.inherit(head, None)
     batch = domain.collate([data[i] for i in range(6)])
-    task.meet(head, task.ask(backbone, head, batch), data)
+    assert not task.inherit(head, None, data, lambda: task.ask(backbone, head, batch))
+    assert task.inherit(head, learnt, data, lambda: task.ask(backbone, head, batch))
     missed = (task.ask(backbone, head, batch)[:, 1] - batch.targets["label"][:, 1:3].sum(1)).detach()
     assert missed.abs().max() < 1.0  # two compositions, whose mean errors vanish
     assert abs(float(missed[::2].mean())) < 1e-3

@@ -52,7 +52,9 @@ class PotentialSpec(PotentialBase, PretextSpec):
     def build(self, domain: Domain, backbone: Backbone, seed: int | None = None) -> Objective:
         """Raises `InputError` for another field than atoms, or before `settled`."""
         if domain.inputs.kind != "atoms":
-            raise InputError(f"objective.kind=potential: takes atoms, found {domain.inputs.kind}; set domain.kind=atoms")
+            raise InputError(
+                f"objective.kind=potential: takes atoms, found {domain.inputs.kind}; set domain.kind=atoms"
+            )
         if self.references is None or self.scale is None:
             raise InputError("objective.references is not known before a corpus is read; give references and scale")
         references = np.zeros(ELEMENTS)
@@ -80,7 +82,9 @@ class Potential(Objective):
     def guess(self, backbone: Backbone, batch: Batch, rng: torch.Generator) -> Guess:
         """The force on every atom, in typical forces: three values an item. (Energies are their integral.)"""
         assert isinstance(self.head, EnergyHead)
-        return force_guess(surface(backbone, self.head, batch), batch, batch.targets.get(TARGET), self.spec.scale or 1.0)
+        return force_guess(
+            surface(backbone, self.head, batch), batch, batch.targets.get(TARGET), self.spec.scale or 1.0
+        )
 
 
 def force_guess(rows: torch.Tensor, batch: Batch, label: torch.Tensor | None, scale: float) -> Guess:

@@ -14,9 +14,7 @@ from exapt.tasks.potential import PotentialTask, PotentialTaskSpec
 from exapt.tasks.regress import RegressSpec, RegressTask
 from exapt.tasks.tag import TagSpec, TagTask
 
-TaskSpec = Annotated[
-    ClassifySpec | RegressSpec | TagSpec | DetectSpec | PotentialTaskSpec, Field(discriminator="kind")
-]
+TaskSpec = Annotated[ClassifySpec | RegressSpec | TagSpec | DetectSpec | PotentialTaskSpec, Field(discriminator="kind")]
 """Any task, told apart by `kind`."""
 
 
