@@ -14,6 +14,7 @@ pytest.importorskip("ase")
 from ase import Atoms
 from ase.build import bulk
 from ase.calculators.emt import EMT
+from ase.calculators.fd import calculate_numerical_forces, calculate_numerical_stress
 from ase.md.verlet import VelocityVerlet
 from ase.units import fs
 
@@ -59,8 +60,8 @@ def test_forces_and_stress_are_finite_differences_of_the_energy(folder: Path) ->
     atoms.calc = ExaptCalculator(folder)
     forces, stress = atoms.get_forces(), atoms.get_stress()
     assert np.abs(forces).max() > 1e-3
-    assert forces == pytest.approx(atoms.calc.calculate_numerical_forces(atoms, d=1e-4), abs=1e-6)
-    assert stress == pytest.approx(atoms.calc.calculate_numerical_stress(atoms, d=1e-5), abs=1e-6)
+    assert forces == pytest.approx(calculate_numerical_forces(atoms, eps=1e-4), abs=1e-6)
+    assert stress == pytest.approx(calculate_numerical_stress(atoms, eps=1e-5), abs=1e-6)
 
 
 def test_it_is_the_fitted_model_and_a_molecule_has_no_stress(folder: Path, tmp_path: Path) -> None:

@@ -188,7 +188,7 @@ def with_remedy(adapt: FinetuneSpec, remedy: str) -> FinetuneSpec:
     """The study's fine-tuning with this anchor alone: as the study describes it, or at its default strength."""
     if remedy == "plain":
         return FinetuneSpec.parse(adapt.plain() | {"anchor": []}, "adapt")
-    own = {one.kind: one for one in adapt.anchor}
+    own = {str(one.kind): one for one in adapt.anchor}
     kinds = remedy.split("+")
     if adapt.lora is not None and {"l2sp", "ewc"} & set(kinds):
         raise InputError(f"audit forgetting: adapt.lora leaves {remedy} nothing to hold; valid: plain, lwf, replay")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import torch
@@ -27,14 +27,14 @@ except ImportError:
     raise InputError("exapt.integrations.ase needs ASE: pip install 'exapt[chem]'") from None
 
 
-class ExaptCalculator(Calculator):  # type: ignore[misc]  # ASE has no types
+class ExaptCalculator(Calculator):
     """The potential that `exapt adapt --task potential` wrote into a folder. Computes in float64.
 
     Neighbours are searched within the cut-off and a skin, and anew only once an atom has moved by half the skin.
     Raises `InputError` for another kind of model.
     """
 
-    implemented_properties: ClassVar[list[str]] = ["energy", "free_energy", "forces", "stress"]
+    implemented_properties = ["energy", "free_energy", "forces", "stress"]  # noqa: RUF012 - as ASE declares it
 
     def __init__(self, folder: Path | str, skin: float = 0.5, **keys: Any) -> None:
         super().__init__(**keys)
