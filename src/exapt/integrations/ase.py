@@ -34,7 +34,7 @@ class ExaptCalculator(Calculator):
     Raises `InputError` for another kind of model.
     """
 
-    implemented_properties = ["energy", "free_energy", "forces", "stress"]  # noqa: RUF012 - as ASE declares it
+    implemented_properties = ["energy", "free_energy", "forces", "stress"]
 
     def __init__(self, folder: Path | str, skin: float = 0.5, **keys: Any) -> None:
         super().__init__(**keys)
