@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -81,8 +81,8 @@ class ForgettingAudit(Audit):
             remedy: [self._outcome(subject, source, measure, remedy, seed) for seed in range(seeds)]
             for remedy in dict.fromkeys(self.open_to(source.objective))
         }
-        finding = self.conclude(found, measure.before, subject.task.metric_name, self.budget or max(subject.budgets))
-        return replace(finding, details={**finding.details, "before_terms": measure.terms})
+        budget = self.budget or max(subject.budgets)
+        return self.conclude(found, measure.before, subject.task.metric_name, budget, terms=measure.terms)
 
     def open_to(self, objective: Objective) -> list[Remedy]:
         """The remedies to try: the default ones without EWC where an objective predicts no single item."""
@@ -90,9 +90,16 @@ class ForgettingAudit(Audit):
         return self.remedies if asked or objective.guesses else [one for one in self.remedies if "ewc" not in one]
 
     def conclude(
-        self, found: Mapping[str, Sequence[Outcome]], before: float, metric: str, budget: int, unit: str = "loss"
+        self,
+        found: Mapping[str, Sequence[Outcome]],
+        before: float,
+        metric: str,
+        budget: int,
+        unit: str = "loss",
+        terms: Mapping[str, float] | None = None,
     ) -> Finding:
-        """The finding of outcomes by remedy, one a seed, against the held-out loss before adaptation."""
+        """The finding of outcomes by remedy, one a seed, against the held-out loss (and the objective's other figures)
+        before adaptation."""
         rises = {name: relative_rise(before, np.array([o.loss for o in each])) for name, each in found.items()}
         judged = {name: compare(rise, self.margin, resamples=0) for name, rise in rises.items()}
         first = next(iter(judged))
@@ -109,6 +116,7 @@ class ForgettingAudit(Audit):
             f"{self.margin:g}",
             details={
                 "before": before,
+                "before_terms": dict(terms or {}),
                 "verdicts": verdicts,
                 "rises": {name: one.plain() for name, one in judged.items()},
                 "outcomes": {name: [vars(o) for o in each] for name, each in found.items()},
@@ -117,7 +125,7 @@ class ForgettingAudit(Audit):
             level=LEVELS[verdict],
             caveats=[*CAVEATS, *(f"{one} was not tried." for one in self.remedies if one not in found)],
             plots=[plot(found, before, metric)],
-            listings=[listing(found, judged, verdicts, metric)],
+            listings=[listing(found, judged, verdicts, metric, terms or {})],
         )
 
     @classmethod
