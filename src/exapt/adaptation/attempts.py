@@ -123,8 +123,7 @@ class Attempts:
         head = self.task.head(backbone.width, derive(self.seed, "head"))
         augment = self.task.augmentation(self.start.domain) if self.spec.augment else None
         tuning = Tuning(backbone, head, self.task, augment, self.spec.last)
-        if self.task.inherit(head, self.start.objective):
-            self.task.meet(head, tuning.output(self.start.domain, self.train), self.train)
+        self.task.inherit(head, self.start.objective, self.train, lambda: tuning.output(self.start.domain, self.train))
         if not self.spec.probe_first:
             return tuning, None
         return tuning, start_from_probe(tuning, self.start.domain, self.train, self.valid, self.spec.probe)

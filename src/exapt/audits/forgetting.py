@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -26,7 +26,7 @@ from exapt.training.launch import Launch
 from exapt.training.spec import TrainingSpec
 from exapt.training.trainable import Pretraining
 
-Remedy = Literal["plain", "l2sp", "ewc", "lwf", "replay"]
+Remedy = Literal["plain", "l2sp", "ewc", "lwf", "replay", "ewc+replay"]
 ANCHORS: dict[str, L2spSpec | EwcSpec | LwfSpec | ReplaySpec] = {
     "l2sp": L2spSpec(alphas=[100.0]),
     "ewc": EwcSpec(),
@@ -50,6 +50,8 @@ class Outcome:
     """The share of the old features that a linear map of the new ones gives back; None with too few elements."""
     score: float
     """The task's metric on the test part."""
+    terms: dict[str, float] = field(default_factory=dict)
+    """The objective's other figures on the same held-out data, such as errors of energies and forces."""
 
 
 class ForgettingAudit(Audit):
@@ -79,17 +81,25 @@ class ForgettingAudit(Audit):
             remedy: [self._outcome(subject, source, measure, remedy, seed) for seed in range(seeds)]
             for remedy in dict.fromkeys(self.open_to(source.objective))
         }
-        return self.conclude(found, measure.before, subject.task.metric_name, self.budget or max(subject.budgets))
+        budget = self.budget or max(subject.budgets)
+        return self.conclude(found, measure.before, subject.task.metric_name, budget, terms=measure.terms)
 
     def open_to(self, objective: Objective) -> list[Remedy]:
         """The remedies to try: the default ones without EWC where an objective predicts no single item."""
         asked = self.remedies != type(self)().remedies
-        return self.remedies if asked or objective.guesses else [one for one in self.remedies if one != "ewc"]
+        return self.remedies if asked or objective.guesses else [one for one in self.remedies if "ewc" not in one]
 
     def conclude(
-        self, found: Mapping[str, Sequence[Outcome]], before: float, metric: str, budget: int, unit: str = "loss"
+        self,
+        found: Mapping[str, Sequence[Outcome]],
+        before: float,
+        metric: str,
+        budget: int,
+        unit: str = "loss",
+        terms: Mapping[str, float] | None = None,
     ) -> Finding:
-        """The finding of outcomes by remedy, one a seed, against the held-out loss before adaptation."""
+        """The finding of outcomes by remedy, one a seed, against the held-out loss (and the objective's other figures)
+        before adaptation."""
         rises = {name: relative_rise(before, np.array([o.loss for o in each])) for name, each in found.items()}
         judged = {name: compare(rise, self.margin, resamples=0) for name, rise in rises.items()}
         first = next(iter(judged))
@@ -106,6 +116,7 @@ class ForgettingAudit(Audit):
             f"{self.margin:g}",
             details={
                 "before": before,
+                "before_terms": dict(terms or {}),
                 "verdicts": verdicts,
                 "rises": {name: one.plain() for name, one in judged.items()},
                 "outcomes": {name: [vars(o) for o in each] for name, each in found.items()},
@@ -114,7 +125,7 @@ class ForgettingAudit(Audit):
             level=LEVELS[verdict],
             caveats=[*CAVEATS, *(f"{one} was not tried." for one in self.remedies if one not in found)],
             plots=[plot(found, before, metric)],
-            listings=[listing(found, judged, verdicts, metric)],
+            listings=[listing(found, judged, verdicts, metric, terms or {})],
         )
 
     @classmethod
@@ -128,7 +139,7 @@ class ForgettingAudit(Audit):
         """One fit, as the study makes it for that seed."""
         data, budget = subject.labelled, self.budget or max(subject.budgets)
         train, valid = draw_budget(data, subject.task, subject.pool, budget, seed)
-        start = Start(subject.domain, subject.start.backbone, source=source)
+        start = Start(subject.domain, subject.start.backbone, source=source, objective=subject.start.objective)
         adapt = with_remedy(subject.adapt, remedy)
         fitted = fit(adapt, start, subject.task, data.subset(train), data.subset(valid), seed)
         backbone = fitted.backbone()
@@ -137,7 +148,8 @@ class ForgettingAudit(Audit):
         test = data.subset(subject.test)
         truth = subject.task.truth(test, subject.domain.kept(test) if subject.task.per_element else None)
         score = subject.task.metric(fitted.predict(test), truth)
-        return Outcome(measure.loss(backbone), measure.kept(backbone), score)
+        figures = measure.figures(backbone)
+        return Outcome(figures.pop("loss"), measure.kept(backbone), score, figures)
 
 
 CAVEATS = [
@@ -158,16 +170,21 @@ class Ability:
         self.old = subject.start.backbone
         windows = self.domain.windows(held, 0)
         self.some = windows.subset(np.arange(min(WINDOWS, len(windows))))
-        self.before = self.loss(self.old)
+        self.terms = self.figures(self.old)
+        self.before = self.terms.pop("loss")
 
     def loss(self, backbone: Backbone) -> float:
         """The mean loss, with the same windows and the same elements hidden at every call."""
+        return self.figures(backbone)["loss"]
+
+    def figures(self, backbone: Backbone) -> dict[str, float]:
+        """The loss and the objective's other figures."""
         import torch
 
         model = Pretraining(backbone, self.objective).eval()
         with torch.no_grad():
             look = HeldOut(model, self.domain, self.held, self.training, Launch(torch.device("cpu")))
-            return look()["loss"]
+            return look()
 
     def kept(self, backbone: Backbone) -> float | None:
         """See `recoverable`; over elements."""
@@ -179,10 +196,12 @@ def with_remedy(adapt: FinetuneSpec, remedy: str) -> FinetuneSpec:
     """The study's fine-tuning with this anchor alone: as the study describes it, or at its default strength."""
     if remedy == "plain":
         return FinetuneSpec.parse(adapt.plain() | {"anchor": []}, "adapt")
-    own = [one for one in adapt.anchor if one.kind == remedy]
-    if adapt.lora is not None and remedy in ("l2sp", "ewc"):
+    own = {str(one.kind): one for one in adapt.anchor}
+    kinds = remedy.split("+")
+    if adapt.lora is not None and {"l2sp", "ewc"} & set(kinds):
         raise InputError(f"audit forgetting: adapt.lora leaves {remedy} nothing to hold; valid: plain, lwf, replay")
-    return FinetuneSpec.parse(adapt.plain() | {"anchor": [(own or [ANCHORS[remedy]])[0].plain()]}, "adapt")
+    anchors = [own.get(kind, ANCHORS[kind]).plain() for kind in kinds]
+    return FinetuneSpec.parse(adapt.plain() | {"anchor": anchors}, "adapt")
 
 
 def verdict_of(rise: Comparison, margin: float) -> str:

@@ -19,6 +19,7 @@ WORDS = {
     "ewc": "EWC",
     "lwf": "learning without forgetting",
     "replay": "replay",
+    "ewc+replay": "EWC with replay",
 }
 SAYS = {
     "FORGETS": "more than the margin of {margin:.0%}",
@@ -63,8 +64,10 @@ def listing(
     judged: Mapping[str, Comparison],
     verdicts: Mapping[str, str],
     metric: str,
+    before: Mapping[str, float] | None = None,
 ) -> Listing:
-    """One row a remedy."""
+    """One row a remedy; with what the objective calls errors, and what they were `before`."""
+    errors = {name: value for name, value in (before or {}).items() if name.endswith(" error")}
     rows = []
     for name, each in found.items():
         kept = [o.kept for o in each if o.kept is not None]
@@ -77,7 +80,9 @@ def listing(
                 verdicts[name],
                 float(np.mean(kept)) if kept else None,
                 float(np.mean([o.score for o in each])),
+                *(float(np.mean([o.terms[error] for o in each])) for error in errors),
             ]
         )
     head = ["remedy", "rise of the loss, %", "90 % interval", "verdict", "features kept", metric]
+    head += [f"old {error} (before: {value:.3g})" for error, value in errors.items()]
     return Listing("What each remedy keeps, and the task's score with it; means over seeds", head, rows)

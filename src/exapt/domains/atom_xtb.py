@@ -1,7 +1,7 @@
 """Sets of distorted molecules with energies and forces by GFN2-xTB (Bannwarth et al. 2019), worked out by tblite.
 
-Every molecule is embedded (ETKDG), relaxed, and then displaced along its normal modes as classical mechanics has it at a
-temperature between 300 and 600 K (as ANI's sets were, Smith et al. 2017). The same structures come every time, up to
+Every molecule is embedded (ETKDG), relaxed, and then displaced along its normal modes, as classical mechanics has it at
+a temperature between 300 and 600 K (as ANI's sets were, Smith et al. 2017). The same structures come every time, up to
 rounding; some hundred labels a second on one core.
 """
 
@@ -105,7 +105,7 @@ def _relaxed(smiles: str) -> Any:
 
 
 def _modes(atoms: Any) -> tuple[np.ndarray, np.ndarray]:
-    """(3 n − 6,) curvatures in eV/(Å² amu), none below the softest, and modes (3 n − 6, n, 3) in Å amu^½, over √mass."""
+    """(3 n − 6,) curvatures in eV/(Å² amu), none below the softest, and modes (3 n − 6, n, 3) over √mass."""
     start, count = atoms.positions, len(atoms)
     hessian = np.zeros((3 * count, 3 * count))
     for place in range(3 * count):

@@ -9,6 +9,7 @@ from exapt.objectives.base import Loss, Objective
 from exapt.objectives.battery import Battery, BatterySpec, close_union
 from exapt.objectives.byol import ByolSpec
 from exapt.objectives.communities import CommunitiesSpec
+from exapt.objectives.denoise import DenoiseSpec
 from exapt.objectives.guess import Guess
 from exapt.objectives.infomax import InfomaxSpec
 from exapt.objectives.masked import MaskedSpec
@@ -33,6 +34,7 @@ ObjectiveSpec = Annotated[
     | InfomaxSpec
     | SupervisedSpec
     | PotentialSpec
+    | DenoiseSpec
     | BatterySpec,
     Field(discriminator="kind"),
 ]
@@ -45,6 +47,7 @@ __all__ = [
     "BatterySpec",
     "ByolSpec",
     "CommunitiesSpec",
+    "DenoiseSpec",
     "Guess",
     "InfomaxSpec",
     "Loss",

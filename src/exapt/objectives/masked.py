@@ -13,23 +13,24 @@ from exapt.domains.base import Domain
 from exapt.errors import InputError
 from exapt.objectives.base import Loss, Objective, PretextSpec
 from exapt.objectives.guess import Guess
+from exapt.objectives.masked_atoms import MaskedAtoms
 from exapt.objectives.masked_patches import MaskedPatches
 from exapt.objectives.tokens import TokenObjective, check_described, check_direction
 from exapt.spec import Spec
 
-RATIOS = {"tokens": 0.3, "pictures": 0.75}
-"""The share hidden by default: ModernBERT's for tokens, MAE's for patches."""
+RATIOS = {"tokens": 0.3, "pictures": 0.75, "atoms": 0.15}
+"""The share hidden by default: ModernBERT's for tokens, MAE's for patches, Hu et al.'s for atoms."""
 
 WHOLE = "simclr, vicreg, byol, simsiam, sigreg or supervised"
 """Objectives that need whole pictures only."""
 
 
 class MaskedSpec(PretextSpec):
-    """Hide a share of each example and predict it: token ids, or the pixels of patches."""
+    """Hide a share of each example and predict it: token ids, the pixels of patches, or which elements atoms are."""
 
     kind: Literal["masked"] = "masked"
     ratio: float | None = Field(default=None, gt=0, lt=1)
-    """The share of elements to hide; None: 0.3 of tokens, 0.75 of a picture's patches."""
+    """The share of elements to hide; None: 0.3 of tokens, 0.75 of a picture's patches, 0.15 of atoms."""
     decoder_width: PositiveInt | None = None
     """Pictures only: width of the light decoder; None: half the backbone's."""
     decoder_depth: PositiveInt = 2
@@ -50,6 +51,8 @@ class MaskedSpec(PretextSpec):
                 "valid here: rebuild, infomax, communities, simclr, vicreg, byol, simsiam, sigreg"
             )
         ratio = self.ratio or RATIOS[domain.inputs.kind]
+        if domain.inputs.kind == "atoms":
+            return MaskedAtoms(domain, backbone, ratio, seed)
         if domain.inputs.kind == "tokens":
             return MaskedTokens(domain, backbone, ratio, seed)
         if backbone.whole:

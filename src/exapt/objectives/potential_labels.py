@@ -23,7 +23,7 @@ USUAL = {
 
 
 class PotentialBase(Spec):
-    """Which columns hold the labels, in eV, eV/Å and eV/Å³ (`domain.units` turns others), and how errors are weighed."""
+    """Which columns hold the labels, in eV, eV/Å and eV/Å³ (`domain.units` turns others), and how errors weigh."""
 
     energy: str | None = None
     """The column of energies; None: what the source names as label, else energy, REF_energy, dft_energy."""

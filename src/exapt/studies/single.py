@@ -18,12 +18,14 @@ from exapt.files import make_folder, write_json
 from exapt.studies.detections import predict_boxes
 from exapt.studies.fits import truth_of
 from exapt.studies.folder import RunFolder
+from exapt.studies.potentials import predict_energies
 from exapt.studies.prepare import Prepared
 from exapt.studies.spec import StudySpec
 from exapt.studies.tables import check_ending, write_table
 from exapt.tasks.base import Task
 from exapt.tasks.detect import DetectTask
 from exapt.tasks.multilabel import MultiLabelTask
+from exapt.tasks.potential import PotentialTask
 from exapt.tasks.regress import RegressTask
 from exapt.tasks.softmax import SoftmaxTask
 from exapt.tasks.splits import draw_budget
@@ -66,6 +68,8 @@ def predict_file(folder: Path, source: Source | Arrays, out: Path) -> int:
     fitted = load_fitted(folder)
     if isinstance(fitted.task, DetectTask):
         return predict_boxes(fitted, source, out)
+    if isinstance(fitted.task, PotentialTask):
+        return predict_energies(fitted, source, out)
     check_ending(out)
     dataset = fitted.domain.read(source)
     prediction = fitted.predict(dataset)

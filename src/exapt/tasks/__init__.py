@@ -14,11 +14,9 @@ from exapt.tasks.potential import PotentialTask, PotentialTaskSpec
 from exapt.tasks.regress import RegressSpec, RegressTask
 from exapt.tasks.tag import TagSpec, TagTask
 
-TaskSpec = Annotated[ClassifySpec | RegressSpec | TagSpec | DetectSpec | PotentialTaskSpec, Field(discriminator="kind")]
-"""Any task, told apart by `kind`."""
-
-
 AnyTask = ClassifySpec | RegressSpec | TagSpec | DetectSpec | PotentialTaskSpec
+TaskSpec = Annotated[AnyTask, Field(discriminator="kind")]
+"""Any task, told apart by `kind`."""
 
 
 def load_task(data: Mapping[str, Any]) -> Task:

@@ -55,12 +55,12 @@ class Task(ABC):
         output: Tensor = head(backbone(batch))
         return output
 
-    def inherit(self, head: nn.Module, objective: Objective | None) -> bool:
-        """Fill a fresh head from what an objective learnt for this very task; whether it did."""
-        return False
+    def inherit(self, head: nn.Module, objective: Objective | None, train: Dataset, see: Callable[[], Tensor]) -> bool:
+        """Fill a fresh head from what an objective learnt for this very task; whether it did.
 
-    def meet(self, head: nn.Module, output: Tensor, train: Dataset) -> None:
-        """Adjust an inherited head, in place, to what it says of the training part before any step."""
+        `see` gives the network's outputs on the training part with the head as it then is.
+        """
+        return False
 
     @abstractmethod
     def loss(self, output: Tensor, batch: Batch) -> Loss:

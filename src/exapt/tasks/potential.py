@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from copy import copy
 from dataclasses import replace
 from typing import Any, Literal, Self
@@ -73,22 +73,20 @@ class PotentialTask(Task):
         head.set_units(self.references, self.scale)
         return head
 
-    def inherit(self, head: nn.Module, objective: Objective | None) -> bool:
-        """Take over the head of a pre-training on energies and forces, where it is of the same shape."""
+    def inherit(self, head: nn.Module, objective: Objective | None, train: Dataset, see: Callable[[], Tensor]) -> bool:
+        """Take over the head of a pre-training on energies and forces, where it is of the same shape.
+
+        The energies of elements move so that its mean errors on the training part vanish, as far as they can.
+        """
         found = _potential_in(objective)
         if found is None or not isinstance(head, EnergyHead) or not isinstance(found.head, EnergyHead):
             return False
         if found.head.hidden.weight.shape != head.hidden.weight.shape:
             return False
         head.load_state_dict(found.head.state_dict())
+        missed = self.truth(train)[:, 1:3].sum(1) - see()[:, 1:3].sum(1).detach().double().cpu().numpy()
+        head.references += torch.from_numpy(fit_references(composition(train), missed)).to(head.references)
         return True
-
-    def meet(self, head: nn.Module, output: Tensor, train: Dataset) -> None:
-        """Move the energies of elements so that an inherited head's mean errors on the training part vanish."""
-        assert isinstance(head, EnergyHead)
-        missed = self.truth(train)[:, 1:3].sum(1) - output[:, 1:3].sum(1).double().cpu().numpy()
-        moved = fit_references(composition(train), missed)
-        head.references += torch.from_numpy(moved).to(head.references)
 
     def ask(self, backbone: Backbone, head: nn.Module, batch: Batch) -> Tensor:
         assert isinstance(head, EnergyHead)
