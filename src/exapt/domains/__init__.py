@@ -1,4 +1,4 @@
-"""Fields of data: text, DNA, protein, pictures, tables, graphs, atoms, molecules. Files become data sets, these batches."""
+"""Fields of data, from text to molecules. Files become data sets, these batches."""
 
 from exapt.domains.atoms import AtomsDomain, AtomsSpec
 from exapt.domains.base import MISSING, Arrays, Dataset, Domain, Example, Inputs, Masked, Source, Store
