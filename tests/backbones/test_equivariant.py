@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from exapt.backbones import Equivariant, EquivariantSpec
+from exapt.backbones import Equivariant, EquivariantSpec, TransformerSpec
 from exapt.backbones.radial import bessel, envelope
 from exapt.batch import Batch
 from exapt.domains.atom_batch import batch_of, turned
@@ -18,7 +18,7 @@ from exapt.domains.base import Inputs
 from exapt.domains.structure import Structure
 from exapt.errors import InputError
 
-ATOMS = Inputs("atoms", vocabulary=119, special={"mask": 0})
+ATOMS = Inputs("atoms", vocabulary=119, special={"mask": 0}, cutoff=5.0)
 CUTOFF = 4.0
 
 
@@ -258,5 +258,13 @@ def test_single_atoms_hidden_atoms_and_nothing() -> None:
 def test_other_fields_are_refused() -> None:
     with pytest.raises(InputError, match=r"equivariant: takes atoms, found tokens; set domain.kind=atoms"):
         EquivariantSpec().build(Inputs("tokens", vocabulary=9))
+    with pytest.raises(InputError, match=r"backbone.cutoff: 6.0 Å, but the domain finds neighbours within"):
+        EquivariantSpec(cutoff=6.0).build(ATOMS)
+    assert EquivariantSpec(size="nano").build(ATOMS, seed=0).cutoff == 5.0
     with pytest.raises(InputError, match="the batch has no positions or edges"):
         network()(replace(batch(SYSTEMS[0]), edges=None))
+
+
+def test_a_transformer_takes_no_atoms() -> None:
+    with pytest.raises(InputError, match="transformer: takes tokens or pictures, not atoms"):
+        TransformerSpec().build(ATOMS)

@@ -17,7 +17,7 @@ from exapt.domains.base import Inputs
 from exapt.domains.structure import Structure
 from exapt.errors import InputError
 
-ATOMS = Inputs("atoms", vocabulary=119)
+ATOMS = Inputs("atoms", vocabulary=119, cutoff=5.0)
 MADELUNG = 1.7475645946
 """Of rock salt, by the distance of nearest neighbours."""
 
@@ -107,3 +107,20 @@ def test_a_charged_dimer_beyond_the_cut_off() -> None:
     local, far = fitted(long_range=False), fitted(long_range=True)
     assert local.max() > 0.5
     assert far.max() < 0.1
+
+
+def test_a_mixed_batch_equals_each_of_its_structures() -> None:
+    """Small, large, periodic and empty structures side by side."""
+    rng = np.random.default_rng(1)
+    sizes, cells = (3, 120, 4, 0, 2), [np.zeros((3, 3))] * 5
+    cells[2] = np.diag([4.0, 5.0, 6.0])
+    structures = [
+        Structure(np.full(n, 6), rng.uniform(0, 9, (1, n, 3)), cell) for n, cell in zip(sizes, cells, strict=True)
+    ]
+    batch = batch_of(structures, 1.0, torch.float64)
+    charges = double(rng.normal(size=(sum(sizes), 2)))
+    both = potentials(charges, batch, 1.0)
+    parts = charges.split(sizes)
+    alone = [potentials(c, batch_of([s], 1.0, torch.float64), 1.0) for c, s in zip(parts, structures, strict=True)]
+    assert torch.allclose(both, torch.cat(alone), atol=1e-12)
+    assert both.abs().max() > 0.1

@@ -44,8 +44,8 @@ class EquivariantSpec(Spec):
     """Number of layers; None: the size's."""
     radial: PositiveInt = 20
     """Radial functions of a distance."""
-    cutoff: float = Field(default=5.0, gt=0, le=20)
-    """Å at which neighbours stop to matter; at most the domain's `cutoff`, beyond which it finds none."""
+    cutoff: float | None = Field(default=None, gt=0, le=20)
+    """Å at which neighbours stop to matter, at most the domain's `cutoff`; None: the domain's."""
     charge: bool = False
     """Whether the total charge and the unpaired electrons of a structure are told to its atoms."""
     long_range: bool = False
@@ -85,6 +85,12 @@ class Equivariant(Backbone):
         super().__init__()
         if inputs.kind != "atoms":
             raise InputError(f"backbone.kind=equivariant: takes atoms, found {inputs.kind}; set domain.kind=atoms")
+        self.cutoff = spec.cutoff or inputs.cutoff
+        if not 0 < self.cutoff <= inputs.cutoff:
+            raise InputError(
+                f"backbone.cutoff: {self.cutoff} Å, but the domain finds neighbours within domain.cutoff = "
+                f"{inputs.cutoff} Å only; lower the one or raise the other"
+            )
         self.spec, self.inputs = spec, inputs
         width, depth = spec.shape
         self.width = width
@@ -100,7 +106,7 @@ class Equivariant(Backbone):
         """Scalars as `elements` (N, D) and `vectors` (N, 3, D). Autocast is left out: halves do not turn exactly."""
         with torch.autocast(batch.inputs.device.type, enabled=False):
             scalars = self.embed(batch)
-            pairs = Pairs.of(batch, self.spec.cutoff, self.spec.radial, scalars.dtype, self._fast(batch))
+            pairs = Pairs.of(batch, self.cutoff, self.spec.radial, scalars.dtype, self._fast(batch))
             vectors: Tensor | None = None
             for layer in self.layers:
                 scalars, vectors = layer(scalars, vectors, pairs)

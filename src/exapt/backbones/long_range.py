@@ -13,11 +13,14 @@ import math
 import torch
 from torch import Tensor, nn
 
-from exapt.batch import Batch, offsets_of, pad
+from exapt.batch import Batch, element_index, offsets_of, pad
 from exapt.errors import InputError
 
 SMALLEST = 1e-6
 """Reciprocal vectors whose weight exp(−σ²k²/2) is below this are left out."""
+
+TOGETHER = 100
+"""Open structures up to so many atoms are padded to one size and worked out at once."""
 
 
 class LongRange(nn.Module):
@@ -46,20 +49,25 @@ def potentials(charges: Tensor, batch: Batch, blur: float) -> Tensor:
         repeats = batch.cell.detach().ne(0).any(2).sum(1).cpu()
     if bool(((repeats == 1) | (repeats == 2)).any()):
         raise InputError("backbone.long_range: cells must be periodic in all three directions or in none")
-    places = batch.positions.to(charges.dtype)
-    bounds = batch.offsets.tolist()
+    places, offsets = batch.positions.to(charges.dtype), batch.offsets.cpu()
     found = charges.new_zeros(charges.shape)
-    free = (repeats == 0).nonzero().squeeze(1)
-    if len(free):
-        atoms = torch.cat([torch.arange(bounds[b], bounds[b + 1]) for b in free.tolist()]).to(charges.device)
-        own = offsets_of(batch.offsets.diff().cpu()[free])
+    for group in _groups(repeats == 0, offsets.diff()):
+        atoms = element_index(offsets, group).to(charges.device)
+        own = offsets_of(offsets.diff()[group])
         found = found.index_add(0, atoms, open_potentials(charges[atoms], places[atoms], own, blur))
-    for b in (repeats == 3).nonzero().squeeze(1).tolist():
+    for b in (repeats == 3).nonzero().flatten():
         assert batch.cell is not None
-        part = slice(bounds[b], bounds[b + 1])
-        here = ewald_potentials(charges[part], places[part], batch.cell[b].to(charges.dtype), blur)
-        found = found.index_add(0, torch.arange(bounds[b], bounds[b + 1], device=charges.device), here)
+        atoms = element_index(offsets, b[None]).to(charges.device)
+        here = ewald_potentials(charges[atoms], places[atoms], batch.cell[int(b)].to(charges.dtype), blur)
+        found = found.index_add(0, atoms, here)
     return found
+
+
+def _groups(free: Tensor, lengths: Tensor) -> list[Tensor]:
+    """Open structures: the small ones together, each large one by itself, so that padding stays cheap."""
+    small = (free & (lengths <= TOGETHER)).nonzero().flatten()
+    large = (free & (lengths > TOGETHER)).nonzero().flatten()
+    return [group for group in (small, *large.split(1)) if len(group)]
 
 
 def open_potentials(charges: Tensor, places: Tensor, offsets: Tensor, blur: float) -> Tensor:

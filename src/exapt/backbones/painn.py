@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from exapt.backbones.carry import Carry, Gate, plain_carry, plain_gate
 from exapt.backbones.radial import bessel
 from exapt.backbones.spread import Links, Spread, plain_spread
 from exapt.batch import Batch
@@ -53,14 +54,15 @@ class Pairs(NamedTuple):
         harmonics = torch.cat([torch.ones_like(distances[:, None]), vectors / distances[:, None]], 1)
         return cls(origin, Links(to, len(batch.inputs), 4), harmonics, basis, fast)
 
-    def spread(self, messages: Tensor) -> Tensor:
-        """(4, N, D) messages (E, D) as they are and along their directions, summed at the atoms they go to."""
-        spread = Spread.apply if self.fast else plain_spread
-        return spread(self.harmonics, messages, self.links)
+    def spread(self, values: Tensor, filters: Tensor) -> Tensor:
+        """(4, N, D) values (N, D) of neighbours times filters (E, D), as they are and along the pairs, summed."""
+        gate, spread = (Gate.apply, Spread.apply) if self.fast else (plain_gate, plain_spread)
+        return spread(self.harmonics, gate(values, filters, self.origin), self.links)
 
     def carried(self, values: Tensor, filters: Tensor) -> Tensor:
-        """(N, D) values (N, D) of neighbours times filters (E, D), summed."""
-        return torch.zeros_like(values).index_add(0, self.links.to, values.index_select(0, self.origin) * filters)
+        """(3, N, D) values (3, N, D) of neighbours times filters (E, D), summed."""
+        carry = Carry.apply if self.fast else plain_carry
+        return carry(values, filters, self.origin, self.links.to)
 
 
 def in_order(edges: Tensor, shifts: Tensor | None) -> tuple[Tensor, Tensor | None]:
@@ -115,14 +117,13 @@ class Layer(nn.Module):
     def _hear(self, scalars: Tensor, vectors: Tensor | None, pairs: Pairs) -> tuple[Tensor, Tensor]:
         """Messages from neighbours, summed (Eq. 7 and 8)."""
         said, *gates = self.message(F.silu(self.inner(scalars))).chunk(self.parts, 1)
-        filters, *carry = self.filter(pairs.basis).chunk(self.parts, 1)
-        summed = pairs.spread(said.index_select(0, pairs.origin) * filters)
+        filters, *carry = (F.linear(pairs.basis, weight) for weight in self.filter.weight.chunk(self.parts))
+        summed = pairs.spread(said, filters)
         scalars = scalars + self.heard(summed[0])
         pointing = self.pointed(summed[1:])
         if vectors is None:
             return scalars, pointing
-        moved = [pairs.carried(gates[0] * v, carry[0]) for v in vectors]
-        return scalars, vectors + pointing + torch.stack(moved)
+        return scalars, vectors + pointing + pairs.carried(gates[0] * vectors, carry[0])
 
     def _settle(self, scalars: Tensor, vectors: Tensor) -> tuple[Tensor, Tensor]:
         """Scalars and vectors of one atom tell each other (Eq. 9 and 10)."""

@@ -151,6 +151,8 @@ def _embed(inputs: Inputs, width: int, dropout: float) -> TokenEmbed | PatchEmbe
         if inputs.vocabulary < 1:
             raise InputError(f"backbone.kind=transformer: a vocabulary of {inputs.vocabulary} tokens; valid: 1 or more")
         return TokenEmbed(inputs.vocabulary, width, dropout)
+    if inputs.kind != "pictures":
+        raise InputError(f"backbone.kind=transformer: takes tokens or pictures, not {inputs.kind}; choose another kind")
     return PatchEmbed(inputs.patch, inputs.channels, width, dropout)
 
 

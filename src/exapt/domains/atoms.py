@@ -80,7 +80,9 @@ class AtomsDomain(Domain):
 
     def __init__(self, spec: AtomsSpec) -> None:
         self.spec: AtomsSpec = spec
-        self.inputs = Inputs("atoms", vocabulary=ELEMENTS + 1, special={"mask": MASK}, length=spec.length)
+        self.inputs = Inputs(
+            "atoms", vocabulary=ELEMENTS + 1, special={"mask": MASK}, cutoff=spec.cutoff, length=spec.length
+        )
         self.moves = AtomViews(spec.cutoff)
 
     def read(self, source: Source | Arrays, cache: Path | None = None) -> Dataset:

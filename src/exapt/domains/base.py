@@ -89,6 +89,8 @@ class Inputs:
     """Numbers that describe a node (kind 'nodes'); `Batch.edges` join the nodes."""
     edge_features: int = 0
     """Numbers that describe an edge (kind 'nodes'); 0: edges are alike."""
+    cutoff: float = 0.0
+    """Å within which atoms are neighbours (kind 'atoms')."""
     length: int = 0
     """The longest example in elements, ends included."""
 
