@@ -4,8 +4,8 @@
 >>> result = exapt.run("digits")          # doctest: +SKIP
 >>> print(result.sentence)                # doctest: +SKIP
 
-The verbs are those of the command line: run, pretrain, adapt, probe, prove, predict, embed, export, report, load,
-doctor.
+The verbs are those of the command line: run, pretrain, adapt, probe, prove, predict, embed, generate, export, report,
+load, doctor.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ _HOME = {
     "doctor": "exapt.verbs",
     "embed": "exapt.verbs",
     "export": "exapt.verbs",
+    "generate": "exapt.verbs",
     "list_studies": "exapt.verbs",
     "load": "exapt.verbs",
     "predict": "exapt.verbs",
