@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 RUN := runs
 
 BENCHMARKS := peak probes masked_lm fisher monitor shadows pruning contamination views masked_pictures objectives \
-  battery large_graph planted_communities
+  battery large_graph planted_communities equivariant random_molecules
 
 .PHONY: demo test studies bench lint docs browser clean setup
 

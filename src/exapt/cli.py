@@ -40,7 +40,7 @@ Record = Annotated[
     str | None, typer.Option("--record", help="What one example of a .txt file is: file, line or paragraph.")
 ]
 Group = Annotated[str | None, typer.Option("--group", help="Column whose equal values stay on one side of a split.")]
-Kind = Annotated[str, typer.Option("--task", help="classify, regress, tag or detect.")]
+Kind = Annotated[str, typer.Option("--task", help="classify, regress, tag, detect or potential.")]
 Workers = Annotated[
     int | None, typer.Option("--workers", min=1, help="Processes that fit side by side; default: one a core.")
 ]
@@ -225,7 +225,12 @@ def prove(
 def predict(
     fitted: Annotated[Path, typer.Argument(help="A fitted model's folder (from `adapt`).")],
     source: Annotated[str, typer.Argument(help="New examples: a file or folder.")],
-    out: Annotated[Path, typer.Option("--out", help="csv, npz or parquet to write; of boxes jsonl or json.")],
+    out: Annotated[
+        Path,
+        typer.Option(
+            "--out", help="csv, npz or parquet to write; of boxes jsonl or json; of potentials extxyz or jsonl."
+        ),
+    ],
     column: Column = None,
     record: Record = None,
     as_json: Json = False,

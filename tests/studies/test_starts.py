@@ -219,7 +219,7 @@ def test_an_arm_without_words_is_told_by_its_start_and_how_it_is_adapted() -> No
         {
             "name": "x",
             "domain": {"kind": "text"},
-            "corpus": {"path": "a.csv"},
+            "corpus": {"path": "a.csv", "label": "z"},
             "labelled": {"path": "b.csv", "label": "y"},
             "task": {"kind": "classify"},
             "budgets": [8],

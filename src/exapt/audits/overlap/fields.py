@@ -121,6 +121,7 @@ def _bonded(inputs: np.ndarray) -> Graph:
     return Graph(np.stack([origin[once], to[once]]), structure.numbers)
 
 
+@compare.register
 def _graphs(domain: GraphDomain, corpus: Dataset | Source, evaluation: Dataset | Source, settings: Settings) -> Overlap:
     """Whole graphs, the same up to the numbering of their nodes."""
     if domain.transductive:
