@@ -228,7 +228,7 @@ def predict(
     out: Annotated[
         Path,
         typer.Option(
-            "--out", help="csv, npz or parquet to write; of boxes jsonl or json; of potentials extxyz or jsonl."
+            "--out", help="csv, npz, parquet; boxes: jsonl, json; potentials: extxyz, jsonl."
         ),
     ],
     column: Column = None,
