@@ -227,9 +227,7 @@ def predict(
     source: Annotated[str, typer.Argument(help="New examples: a file or folder.")],
     out: Annotated[
         Path,
-        typer.Option(
-            "--out", help="csv, npz, parquet; boxes: jsonl, json; potentials: extxyz, jsonl."
-        ),
+        typer.Option("--out", help="csv, npz, parquet; boxes: jsonl, json; potentials: extxyz, jsonl."),
     ],
     column: Column = None,
     record: Record = None,
