@@ -24,6 +24,7 @@ from sklearn.datasets import load_digits
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
+from exapt.adaptation.knn import KnnSpec, index, vote
 from exapt.backbones import BackboneSpec, ConvNetSpec, TransformerSpec
 from exapt.domains import ImageSpec, from_arrays
 from exapt.objectives import ByolSpec, MaskedSpec, SigregSpec, SimclrSpec, SimsiamSpec, VicregSpec
@@ -87,11 +88,11 @@ def scores(backbone: Any, domain: Any, data: Any, trained: int) -> tuple[float, 
 
 def neighbours(features: torch.Tensor, labels: np.ndarray, trained: int, count: int = 20) -> float:
     """Each picture not trained on is what most of its nearest neighbours are, by cosine, weighed as Wu et al. 2018."""
-    unit = torch.nn.functional.normalize(features.float(), dim=1)
-    near = (unit[trained:] @ unit[:trained].T).topk(count)
-    votes = torch.zeros(len(unit) - trained, int(labels.max()) + 1)
-    votes.scatter_add_(1, torch.as_tensor(labels[:trained])[near.indices], (near.values / 0.1).exp())
-    return float((votes.argmax(1) == torch.as_tensor(labels[trained:])).float().mean())
+    known = torch.as_tensor(labels)
+    wanted = torch.nn.functional.one_hot(known[:trained].long()).float()
+    spec = KnnSpec(neighbours=count, temperature=0.1, centre=False)
+    votes = vote(index(features[:trained], wanted, spec.centre), features[trained:], "classes", spec)
+    return float((votes.argmax(1) == known[trained:]).float().mean())
 
 
 def one(kind: str, seed: int, steps: int, setting: Setting) -> tuple[np.ndarray, np.ndarray, float]:

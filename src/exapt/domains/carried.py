@@ -14,12 +14,11 @@ from typing import NamedTuple
 
 import numpy as np
 
+from exapt.domains.digit_scenes import MANY_DIGITS, ONE_DIGIT
 from exapt.domains.resizing import fit
 from exapt.errors import InputError, nearest
 
 SCHEMES = ("sklearn:", "skimage:")
-COMPOSED = ("sklearn:digit-scenes", "sklearn:digit-single")
-"""Sources of these schemes that `special` composes."""
 PATCH, STEP, BLOCK, GAP = 32, 16, 128, 16
 """Pixels: the side of a patch, from one patch to the next, the side of a block, and what it leaves free at its end."""
 SIDE = 3 * BLOCK
@@ -65,7 +64,9 @@ class Carried(NamedTuple):
 def carried(path: str) -> Carried:
     """The pictures of a source such as `skimage:photos`; raises `InputError` for one that there is not."""
     if path not in SOURCES:
-        raise InputError(f"{path}: no pictures of that name are carried; {nearest(path, (*SOURCES, *COMPOSED))}")
+        raise InputError(
+            f"{path}: no pictures of that name are carried; {nearest(path, (*SOURCES, MANY_DIGITS, ONE_DIGIT))}"
+        )
     return SOURCES[path](path)
 
 

@@ -10,6 +10,8 @@ import numpy as np
 from exapt.domains.scenes import Part, Pasted, Recipe, Scenes, sized
 from exapt.errors import InputError
 
+MANY_DIGITS, ONE_DIGIT = "sklearn:digit-scenes", "sklearn:digit-single"
+"""What these sources are called."""
 CANVAS = 96
 MANY = Recipe(CANVAS, objects=(1, 5), sides=(18, 40), distractors=(1, 5), clutter=(10, 28))
 ONE = Recipe(CANVAS, objects=(1, 1), sides=(24, 72), distractors=(1, 4), clutter=(10, 28))
@@ -21,8 +23,8 @@ HELD = 5
 def digit_scenes(single: bool) -> Scenes:
     """1,000 training and 300 test scenes of one to five digits; or 3,000 training pictures of one digit each."""
     if single:
-        return Scenes("sklearn:digit-single", ONE, [_part("train", 3000)], ["one"], seed=1)
-    return Scenes("sklearn:digit-scenes", MANY, [_part("train", 1000), _part("test", 300)], ["many"])
+        return Scenes(ONE_DIGIT, ONE, [_part("train", 3000)], ["one"], seed=1)
+    return Scenes(MANY_DIGITS, MANY, [_part("train", 1000), _part("test", 300)], ["many"])
 
 
 def _part(name: str, count: int) -> Part:
@@ -77,7 +79,7 @@ def _photographs(test: bool) -> list[np.ndarray]:
     try:
         from skimage import data
     except ImportError:
-        raise InputError("sklearn:digit-scenes: its backgrounds need `pip install exapt[vision]`") from None
+        raise InputError(f"{MANY_DIGITS}: its backgrounds need `pip install exapt[vision]`") from None
     grey = [_grey(np.asarray(getattr(data, name)())) for name in PHOTOGRAPHS]
     cuts = [len(picture) * 2 // 3 for picture in grey]
     parts = [picture[cut:] if test else picture[:cut] for picture, cut in zip(grey, cuts, strict=True)]

@@ -5,16 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 from exapt.domains.boxed import Boxed, Collection
-from exapt.domains.carried import COMPOSED
 from exapt.domains.coco import annotation_files, read_coco
 from exapt.domains.collage import collage
 from exapt.domains.crops import Crops
-from exapt.domains.digit_scenes import digit_scenes
+from exapt.domains.digit_scenes import MANY_DIGITS, ONE_DIGIT, digit_scenes
 from exapt.domains.voc import is_voc, read_voc
 from exapt.errors import InputError
 
 CROPS, COLLAGE, SINGLE = "crops:", "collage:", "collage-single:"
-SCENES, DIGIT = COMPOSED
 
 
 def special(path: str) -> Collection | None:
@@ -23,8 +21,8 @@ def special(path: str) -> Collection | None:
         return _crops(path.removeprefix(CROPS))
     if path.startswith((COLLAGE, SINGLE)):
         return collage(path.split(":", 1)[1], single=path.startswith(SINGLE))
-    if path in (SCENES, DIGIT):
-        return digit_scenes(single=path == DIGIT)
+    if path in (MANY_DIGITS, ONE_DIGIT):
+        return digit_scenes(single=path == ONE_DIGIT)
     return boxed(path)
 
 

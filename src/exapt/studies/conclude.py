@@ -13,6 +13,7 @@ from exapt.files import read_json
 from exapt.studies.fits import cells
 from exapt.studies.prepare import Prepared
 from exapt.studies.spec import FREE, OWN, Arm, StudySpec
+from exapt.studies.starts import plans
 from exapt.studies.watched import watched_sentences
 from exapt.training.alarms import alarms_of
 from exapt.training.log import read_metrics
@@ -74,12 +75,9 @@ def words(prepared: Prepared) -> dict[str, str]:
 
 def unnamed(spec: StudySpec, arm: Arm) -> str:
     """A few words for an arm of which the study says none: where it starts, and how it is adapted."""
-    objective = None
-    if arm.start in spec.starts:
-        objective = spec.starts[arm.start].objective or spec.objective
-    begun = {"pretrained": spec.objective.kind, "scratch": "random weights", "none": "no network"}.get(arm.start)
-    start = objective.kind if objective else begun or "another checkpoint"
-    return f"{arm.adapt.kind} from {start}"
+    begun: dict[str, str] = {plan.name: plan.objective.kind for plan in plans(spec)}
+    begun |= {"scratch": "random weights", "none": "no network"}
+    return f"{arm.adapt.kind} from {begun.get(arm.start, 'another checkpoint')}"
 
 
 def method(prepared: Prepared) -> list[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -15,12 +14,11 @@ from exapt.studies.corpora import same_data, unseen
 from exapt.studies.folder import RunFolder
 from exapt.studies.labelled import Labelled
 from exapt.studies.spec import OWN, StudySpec
-from exapt.studies.starts import check_outside, make_starts, outside, plans, same_domain
+from exapt.studies.starts import Say, check_outside, make_starts, outside, plans, same_domain
 from exapt.tasks.base import Task
 from exapt.tasks.splits import Split
 from exapt.training.pretrained import Pretrained, load_pretrained
 
-Say = Callable[[str], None]
 GLANCE = 64
 """Labelled examples read before anything else, to see that the file is what the study says."""
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import cast
 
@@ -55,28 +54,42 @@ def plans(spec: StudySpec) -> list[Plan]:
 def make_starts(spec: StudySpec, folder: RunFolder, own: list[Path], say: Say, progress: bool) -> dict[str, list[Path]]:
     """The checkpoints of every pre-training by name, `pretrained` for the study's own (`own` where it was given)."""
     made = {OWN: own} if own else {}
+    read: list[Labelled] = []
+
+    def labelled(domain: Domain) -> Labelled:
+        """Read once for all pre-trainings, their monitors and watchers: the domains of a study are all alike."""
+        if not read:
+            read.append(Labelled(spec, domain, folder.cache))
+        return read[0]
+
     for plan in plans(spec):
-        made[plan.name] = [_pretrained(spec, plan, folder, run, made, say, progress) for run in range(spec.checkpoints)]
+        made[plan.name] = [
+            _pretrained(spec, plan, folder, run, made, labelled, say, progress) for run in range(spec.checkpoints)
+        ]
     return made
 
 
 def _pretrained(
-    spec: StudySpec, plan: Plan, folder: RunFolder, run: int, made: Mapping[str, list[Path]], say: Say, progress: bool
+    spec: StudySpec,
+    plan: Plan,
+    folder: RunFolder,
+    run: int,
+    made: Mapping[str, list[Path]],
+    labelled: Callable[[Domain], Labelled],
+    say: Say,
+    progress: bool,
 ) -> Path:
     target = folder.path / "checkpoints" / f"{plan.name}-{run}"
+    new = not (target / "exapt.json").exists()
     first = made[OWN][0] if OWN in made else None
     domain, backbone = _network(spec, first)
-
-    @cache  # the corpus's selection, the monitor and the watcher look at the same labelled data: it is read once
-    def labelled(domain: Domain) -> Labelled:
-        return Labelled(spec, domain, folder.cache)
 
     def select(domain: Domain, corpus: Dataset) -> Dataset:
         data = labelled(domain)
         data.check()
         same_data(data, folder)
         check_outside(spec, target)
-        if not (target / "exapt.json").exists():
+        if new:
             say(f"{_which(plan)} {run + 1} of {spec.checkpoints}")
         left = without_test(data, folder, corpus, plan.name)
         if plan.objective.reads_labels and len(corpus.roles.get("label", ())) == 1:  # others are refused
@@ -89,7 +102,6 @@ def _pretrained(
             return []
         return [study_watcher(spec.watch, labelled(domain), model, domain, target, run)]
 
-    new = not (target / "exapt.json").exists()
     done = pretrain(
         plan.corpus,
         domain,

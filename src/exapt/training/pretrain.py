@@ -144,13 +144,13 @@ def _large_enough(batches: Batches, objective: Objective, here: Launch) -> None:
         )
 
 
-def _judged(objective: Spec, training: TrainingSpec) -> TrainingSpec:
+def _judged(objective: ObjectiveSpec, training: TrainingSpec) -> TrainingSpec:
     """The last weights are kept where the held-out loss does not say which are better, and patience is refused."""
-    if getattr(objective, "judges", True):
+    if objective.judges:
         return training
     if training.patience is not None:
         raise InputError(
-            f"pretrain.patience: a lower held-out loss of objective.kind={objective.plain()['kind']} is not a better "
+            f"pretrain.patience: a lower held-out loss of objective.kind={objective.kind} is not a better "
             "network; leave patience out"
         )
     return training.model_copy(update={"keep_best": False})
