@@ -79,6 +79,8 @@ class Inputs:
     """Number of token ids (kind 'tokens'), or of atomic numbers and the mask's 0 (kind 'atoms')."""
     special: Mapping[str, int] = field(default_factory=dict)
     """Ids of pad, unknown, start, end, mask (kind 'tokens'); of mask (kind 'atoms')."""
+    complement: tuple[int, ...] = field(default=(), repr=False)
+    """The id on the other strand of every id, where tokens have one (kind 'tokens' of DNA)."""
     channels: int = 0
     """Colour channels (kind 'pictures')."""
     patch: int = 0

@@ -101,6 +101,8 @@ class DnaDomain(TokenDomain):
         self._complement = (
             None if tokenizer else torch.from_numpy(complement_ids(spec.k if spec.tokens == "kmer" else 0))
         )
+        if self._complement is not None:
+            self.inputs = replace(self.inputs, complement=tuple(self._complement.tolist()))
 
     @property
     def both_strands(self) -> bool:
