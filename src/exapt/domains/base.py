@@ -258,6 +258,10 @@ class Domain(ABC):
         """An example's stored inputs in one form, equal for examples that mean the same (DNA: both strands)."""
         return inputs
 
+    def without(self, corpus: Dataset, tests: Dataset) -> Dataset:
+        """A corpus without the parts of its examples that test examples share, where the field has such (DNA)."""
+        return corpus
+
     def fingerprints(self, example: Example) -> np.ndarray:
         """(k,) uint64 hashes of the example's parts, for overlap with other data."""
         raise InputError(f"{type(self).__name__}: this domain has no fingerprints")
