@@ -142,7 +142,8 @@ def test_pretrained_saved_and_loaded(join: str, tmp_path: Any) -> None:
     batch = examples()
     torch.testing.assert_close(done.backbone.eval()(batch).elements, again.eval()(batch).elements)
     torch.testing.assert_close(
-        again(batch).elements.sum(0)[:8], again(other_strand(batch)).elements.sum(0).roll(-16 * (join == "channels"))[:8]
+        again(batch).elements.sum(0)[:8],
+        again(other_strand(batch)).elements.sum(0).roll(-16 * (join == "channels"))[:8],
     )
 
 

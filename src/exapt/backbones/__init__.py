@@ -15,14 +15,7 @@ from exapt.backbones.timm import TimmSpec
 from exapt.backbones.transformer import SIZES, Transformer, TransformerSpec
 
 BackboneSpec = Annotated[
-    TransformerSpec
-    | DilatedSpec
-    | StrandsSpec
-    | ConvNetSpec
-    | GraphNetSpec
-    | EquivariantSpec
-    | HubSpec
-    | TimmSpec,
+    TransformerSpec | DilatedSpec | StrandsSpec | ConvNetSpec | GraphNetSpec | EquivariantSpec | HubSpec | TimmSpec,
     Field(discriminator="kind"),
 ]
 """Any backbone, told apart by `kind`."""

@@ -18,9 +18,10 @@ from exapt.domains.classical import sequence_features, window_one_hot
 from exapt.domains.hashing import mix
 from exapt.domains.kmers import FIRST, complement_ids, kmer_tokens, spell_kmers, strand_words
 from exapt.domains.letters import Alphabet
-from exapt.domains.pieces import Piece
+from exapt.domains.pieces import Letters, Piece
 from exapt.domains.records import SEQUENCES, Format, Opened, open_source
 from exapt.domains.shared_bases import cut_out
+from exapt.domains.shuffles import SHUFFLED, with_shuffled
 from exapt.domains.spans import SpanViews
 from exapt.domains.tokens import PLAIN, SPECIAL, TokenDomain
 from exapt.domains.views import Changed, Transformation
@@ -104,6 +105,17 @@ class DnaDomain(TokenDomain):
         )
         if self._complement is not None:
             self.inputs = replace(self.inputs, complement=tuple(self._complement.tolist()))
+
+    def read(self, source: Source | Arrays, cache: Path | None = None) -> Dataset:
+        """A path `shuffled:FILE` gives the file's positives and a shuffled copy of each (`shuffles`)."""
+        if isinstance(source, Arrays) or not source.path.startswith(SHUFFLED):
+            return super().read(source, cache)
+        return with_shuffled(lambda plain: super(DnaDomain, self).read(plain, cache), source, self.codes, self._ids)
+
+    def _ids(self, codes: np.ndarray) -> np.ndarray:
+        """The ids of bases 0 … 4."""
+        letters = np.frombuffer(b"ACGTN", np.uint8)[codes]
+        return self.encode_piece(Piece("memory", Letters(letters, np.array([len(codes)]))))[0]
 
     @property
     def both_strands(self) -> bool:

@@ -75,9 +75,7 @@ def _groups(dataset: Dataset) -> Iterator[np.ndarray]:
     yield from np.split(np.arange(len(dataset)), np.flatnonzero(np.diff(block)) + 1)
 
 
-def _hidden(
-    dataset: Dataset, group: np.ndarray, wanted: np.ndarray, spell: Spell
-) -> Iterator[tuple[np.ndarray, int]]:
+def _hidden(dataset: Dataset, group: np.ndarray, wanted: np.ndarray, spell: Spell) -> Iterator[tuple[np.ndarray, int]]:
     """Which tokens of each example of a group are hidden; all are spelled together, an N between two."""
     spelled = [spell(dataset.store[int(dataset.rows[place])]) for place in group]
     apart = np.full(1, 4, dtype=np.uint8)
