@@ -227,16 +227,24 @@ def predict(
     source: Annotated[str, typer.Argument(help="New examples: a file or folder.")],
     out: Annotated[
         Path,
-        typer.Option("--out", help="csv, npz, parquet; boxes: jsonl, json; potentials: extxyz, jsonl."),
+        typer.Option("--out", help="csv, npz, parquet; boxes: jsonl, json; potentials: extxyz, jsonl; genomes: bed…"),
     ],
     column: Column = None,
     record: Record = None,
+    window: Annotated[int | None, typer.Option(help="Genomes: bases of a window.")] = None,
+    stride: Annotated[int | None, typer.Option(help="Genomes: bases from window to window; 10.")] = None,
+    strand: Annotated[str | None, typer.Option(help="Genomes: both, plus or minus.")] = None,
+    at: Annotated[int | None, typer.Option(help="Genomes: place in a window that its value belongs to.")] = None,
+    threshold: Annotated[float | None, typer.Option(help="Genomes, .bed: least probability; 0.5.")] = None,
+    label: Annotated[str | None, typer.Option(help="Genomes: the class; the last one.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Predict new examples with a fitted model."""
+    """Predict new examples with a fitted model; a genome (FASTA) is scanned into .bed or .bedgraph."""
     from exapt import verbs
 
-    rows = verbs.predict(fitted, source, out=out, column=column, record=record)
+    scan = {"window": window, "stride": stride, "strand": strand, "at": at, "threshold": threshold, "label": label}
+    given = {key: value for key, value in scan.items() if value is not None}
+    rows = verbs.predict(fitted, source, out=out, column=column, record=record, say=_say(as_json), **given)
     hint = verbs.undivided(fitted, source, record)
     _print({"rows": rows, "out": str(out)}, as_json, f"{rows} predictions in {out}{hint}")
 

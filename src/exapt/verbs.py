@@ -194,13 +194,19 @@ def predict(
     out: Path | str,
     column: str | None = None,
     record: str | None = None,
+    say: Say = lambda _: None,
+    **scan: Any,
 ) -> int:
     """Predict new examples; writes csv, npz or parquet by the ending of `out` and returns how many.
 
-    `record` says what one example of a .txt file is: file, line or paragraph.
+    `record` says what one example of a .txt file is: file, line or paragraph. A genome is scanned into .bed or
+    .bedgraph; `scan` are then the fields of `exapt.studies.tracks.Scan`: window, stride, strand, at, threshold,
+    unknown, label.
     """
-    from exapt.studies.single import predict_file
+    from exapt.studies.single import predict_file, scan_genome
 
+    if scan or Path(out).suffix in (".bed", ".bedgraph", ".bg"):
+        return scan_genome(Path(fitted), _readable(source, column, record), Path(out), scan, say)
     return predict_file(Path(fitted), _readable(source, column, record), Path(out))
 
 

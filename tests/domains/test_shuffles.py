@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from itertools import permutations
+from itertools import pairwise, permutations
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +23,7 @@ BASE = DnaSpec(length=64).build()
 
 def pairs(letters: object) -> Counter[tuple[int, int]]:
     whole = [int(x) for x in letters]  # type: ignore[attr-defined]
-    return Counter(zip(whole, whole[1:], strict=False))
+    return Counter(pairwise(whole))
 
 
 @given(st.lists(st.integers(0, 4), max_size=120), st.integers(0, 99))

@@ -205,9 +205,7 @@ def read(
     supports = support(found, ids, IDS)
     mine = found[positive]
     heights = (mine - mine.mean(2, keepdims=True)).mean(0)
-    return Read(
-        profile(supports, positive, np.random.default_rng(seed)), heights, _marked(supports, positive, marks)
-    )
+    return Read(profile(supports, positive, np.random.default_rng(seed)), heights, _marked(supports, positive, marks))
 
 
 def _marked(
@@ -236,9 +234,7 @@ def _what(marked: bool) -> str:
 def _sentence(arm: str, found: Read, names: list[int], localised: bool) -> str:
     if not localised:
         return f"No place is read more than any other by '{arm}' (p = {found.profile.p:.3g} over all places at once)."
-    stretches = [
-        f"{names[a]}" if a == b else f"{names[a]} to {names[b]}" for a, b in runs(found.profile.read)
-    ]
+    stretches = [f"{names[a]}" if a == b else f"{names[a]} to {names[b]}" for a, b in runs(found.profile.read)]
     top = int(found.profile.t.argmax())
     where = ", ".join(stretches).replace("-", "−") or "no single place"
     said = f"'{arm}' reads {where} more than elsewhere; most of all {names[top]}".replace("-", "−")
@@ -251,8 +247,8 @@ def _plot(found: dict[ArmName, Read], names: list[int], label: str) -> Plot:
         for arm, one in found.items()
     ]
     caption = (
-        f"How much more the base that stands there supports '{label}' in its own test sequences than in the others, less "
-        "the mean over places: 0 everywhere for a model that reads composition alone. Bands: 90 %, place by place."
+        f"How much more the base that stands there supports '{label}' in its own test sequences than in the others, "
+        "less the mean over places: 0 everywhere for a model that reads composition alone. Bands: 90 %, place by place."
     )
     return Plot(caption, "place", "excess support, log-odds", series)
 

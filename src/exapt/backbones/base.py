@@ -41,7 +41,7 @@ class Backbone(nn.Module, ABC):
 
     def for_tokens(self, batch: Batch) -> Tensor:
         """(N, k · `token_width`) what a head over tokens predicts from: by default the features."""
-        return self(batch).elements  # type: ignore[no-any-return]
+        return self(batch).elements
 
     @property
     def token_width(self) -> int:

@@ -93,7 +93,7 @@ class Strands(Backbone):
 
     def forward(self, batch: Batch) -> Features:
         if self._one_strand:
-            return self.inner(batch)  # type: ignore[no-any-return]
+            return self.inner(batch)
         both = self.pairs(batch)
         elements = both.flatten(1) if self.spec.join == "channels" else both.mean(1)
         return Features(elements, batch.offsets)

@@ -31,7 +31,8 @@ from exapt.spec import Spec
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
-BASES = Alphabet("ACGT", "NRYSWKMBDHV", {"U": "T"})
+RESIDUE = "a residue of proteins and no base; domain.kind=protein reads those"
+BASES = Alphabet("ACGT", "NRYSWKMBDHV", {"U": "T"}, {"EFILPQ": RESIDUE})
 """IUPAC's ambiguous letters count as N."""
 WORD = 512
 """Byte-pair tokens are learnt and found within runs of so many bases."""

@@ -1,8 +1,8 @@
 """Hard negatives: the positives themselves, their bases in another order with the same pairs of neighbours.
 
-A network that tells these apart has learnt more than composition: every base and every pair of neighbours is as common in
-a shuffled copy as in its original. Altschul & Erickson 1985 (Mol. Biol. Evol. 2:526), with the uniform choice of Kandel et
-al. 1996: a sequence is a walk over its bases that takes every pair once, and so is every shuffled copy.
+A network that tells these apart has learnt more than composition: every base and every pair of neighbours is as common
+in a shuffled copy as in its original. Altschul & Erickson 1985 (Mol. Biol. Evol. 2:526), with the uniform choice of
+Kandel et al. 1996: a sequence is a walk over its bases that takes every pair once, and so is every shuffled copy.
 """
 
 from __future__ import annotations
