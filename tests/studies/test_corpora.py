@@ -9,7 +9,7 @@ from exapt.domains import DnaSpec
 from exapt.domains.base import Arrays
 from exapt.errors import InputError
 from exapt.objectives import SupervisedSpec
-from exapt.studies.corpora import labels_seen, unseen
+from exapt.studies.corpora import labels_seen, unseen, without_test
 
 SEQUENCES = ["ACGTAC", "AAAATT", "CCCCGG", "GTGTGT", "ACACTT", "TTTTAC"]
 KINDS = [0, 1, 0, 1, 0, 1]
@@ -61,3 +61,17 @@ def test_labels_are_counted_with_those_of_the_pool(monkeypatch):
     domain, data = parts(monkeypatch, transductive=False)
     corpus = domain.read(Arrays([*SEQUENCES, "GGGGGG"], {"kind": ["0", "", "1", "1", "0", "1", "0"]}, label="kind"))
     assert labels_seen(data, unseen(data, corpus)) == {"labels": 5, "of_the_pool": 4}
+
+
+def test_parts_that_test_sequences_share_leave_a_genome():
+    """Either strand; what was left out is noted in elements, for no whole example went."""
+    genome = "".join(np.random.default_rng(0).choice(list("ACGT"), 500))
+    other = genome[200:281][::-1].translate(str.maketrans("ACGT", "TGCA"))
+    domain = DnaSpec(length=64).build()
+    tests = domain.read(Arrays([genome[100:181], other], {}))
+    data = SimpleNamespace(domain=domain, test=tests)
+    noted = {}
+    folder = SimpleNamespace(note=lambda **facts: noted.update(facts))
+    left = without_test(data, folder, domain.read(Arrays([genome], {})))
+    assert [domain.decode(e.inputs) for e in left] == [genome[:100], genome[181:200], genome[281:]]
+    assert noted == {"left_out_of_corpus": {"examples": 0, "of": 1, "elements of others": 162}}
