@@ -43,7 +43,10 @@ class Read:
 
 
 class AttributionAudit(Audit):
-    """Which places of aligned sequences the adapted model reads."""
+    """Which places of aligned sequences the adapted model reads.
+
+    LOCALISED: some place is read more than the others, or the marked stretches are; FLAT: none.
+    """
 
     asks: ClassVar[str] = "Which places of aligned sequences does the adapted model read?"
     kind: Literal["attribution"] = "attribution"
@@ -133,7 +136,7 @@ class AttributionAudit(Audit):
     ) -> Finding:
         first = found[self.arms[0]]
         names = self._names(length)
-        localised = first.profile.p < 0.05
+        localised = first.profile.p < 0.05 or (first.marked is not None and first.marked[1] > 0)
         top = int(first.profile.t.argmax())
         effect = first.marked or (float(first.profile.excess[top]),) * 3
         return Finding(
@@ -232,13 +235,15 @@ def _what(marked: bool) -> str:
 
 
 def _sentence(arm: str, found: Read, names: list[int], localised: bool) -> str:
+    p = f"p = {found.profile.p:.3g} over all places at once"
     if not localised:
-        return f"No place is read more than any other by '{arm}' (p = {found.profile.p:.3g} over all places at once)."
+        return f"No place is read more than any other by '{arm}' ({p})."
     stretches = [f"{names[a]}" if a == b else f"{names[a]} to {names[b]}" for a, b in runs(found.profile.read)]
-    top = int(found.profile.t.argmax())
-    where = ", ".join(stretches).replace("-", "−") or "no single place"
-    said = f"'{arm}' reads {where} more than elsewhere; most of all {names[top]}".replace("-", "−")
-    return f"{said} (p = {found.profile.p:.3g} over all places at once)."
+    top = names[int(found.profile.t.argmax())]
+    if not stretches:
+        return f"'{arm}' reads the marked stretches more than the rest, but no single place stands out ({p})."
+    said = f"'{arm}' reads {', '.join(stretches)} more than elsewhere, most of all {top}".replace("-", "−")
+    return f"{said} ({p})."
 
 
 def _plot(found: dict[ArmName, Read], names: list[int], label: str) -> Plot:
