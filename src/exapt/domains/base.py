@@ -28,7 +28,7 @@ class Source(Spec):
     `hf:owner/name:split` or `hf:owner/name:config:split`). Pictures that libraries carry: `sklearn:digits`,
     `sklearn:photos`, `skimage:photos`, `skimage:textures` and `skimage:inked`. Pictures with boxes: a folder of Pascal
     VOC's or COCO's form, `crops:FOLDER`, `sklearn:digit-scenes`, `sklearn:digit-single`, `collage:FILE.npz` and
-    `collage-single:FILE.npz` (see the page on detection)."""
+    `collage-single:FILE.npz` (see the page on detection). DNA: `shuffled:FILE` (see the page on genomes)."""
     column: str | None = None
     """The column or key that holds the text, sequence or picture; None picks the field's usual name."""
     label: str | list[str] | None = None
