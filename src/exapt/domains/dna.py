@@ -206,11 +206,12 @@ class DnaDomain(TokenDomain):
         ids = np.asarray(ids)
         if self.tokenizer:
             words = {i: len(w) for w, i in self.tokenizer.get_vocab().items() if i >= PLAIN}
-            sizes = np.ones(self.inputs.vocabulary, dtype=np.int64)
+            sizes = np.ones(self.inputs.vocabulary, dtype=np.uint16)
             sizes[list(words)] = list(words.values())
             return self.codes(ids), sizes[ids]
         single = (ids >= PLAIN) & (ids < FIRST)
-        return self.codes(ids), np.where(single, 1, self.spec.k if self.spec.tokens == "kmer" else 1)
+        wide = self.spec.k if self.spec.tokens == "kmer" else 1
+        return self.codes(ids), np.where(single, 1, wide).astype(np.uint16)
 
     def classical(self, train: Dataset, others: Sequence[Dataset] = ()) -> list[Any]:
         """Shares of 1- to 5-mers; where all training examples have one length, also which base stands where."""

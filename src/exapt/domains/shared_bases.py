@@ -53,13 +53,16 @@ def words_of(dataset: Dataset, spell: Spell) -> np.ndarray:
 
 def covered(codes: np.ndarray, wanted: np.ndarray) -> np.ndarray:
     """(n,) whether each base lies in one of the wanted 24-mers (sorted), on either strand."""
-    change = np.zeros(len(codes) + 1, dtype=np.int32)
+    found = np.zeros(len(codes), dtype=bool)
     for begin in range(0, max(0, len(codes) - RUN + 1), BLOCK):
-        words, clean = strand_words(codes[begin : begin + BLOCK + RUN - 1], RUN)
-        at = begin + np.flatnonzero(clean & _among(words, wanted))
+        part = codes[begin : begin + BLOCK + RUN - 1]
+        words, clean = strand_words(part, RUN)
+        at = np.flatnonzero(clean & _among(words, wanted))
+        change = np.zeros(len(part) + 1, dtype=np.int32)
         np.add.at(change, at, 1)
         np.add.at(change, at + RUN, -1)
-    return np.asarray(change[:-1].cumsum() > 0)
+        found[begin : begin + len(part)] |= change[:-1].cumsum(dtype=np.int32) > 0
+    return found
 
 
 def _among(words: np.ndarray, wanted: np.ndarray) -> np.ndarray:
@@ -83,8 +86,12 @@ def _hidden(dataset: Dataset, group: np.ndarray, wanted: np.ndarray, spell: Spel
     begin = 0
     for place, (codes, widths) in zip(group.tolist(), spelled, strict=True):
         mine = seen[begin : begin + len(codes)]
-        starts = np.cumsum(widths) - widths
-        yield (np.logical_or.reduceat(mine, starts) if len(starts) else mine), place
+        yield (
+            mine
+            if len(mine) == len(widths)
+            else np.logical_or.reduceat(mine, np.cumsum(widths, dtype=np.int64) - widths),
+            place,
+        )
         begin += len(codes) + 1
 
 
