@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -19,15 +19,18 @@ from exapt.errors import InputError
 from exapt.tasks import ClassifySpec, TagSpec
 from exapt.tasks.base import Task
 
-QUICK: dict[str, Any] = {"min_steps": 8, "max_steps": 8, "batch": 8, "evaluations": 2, "rates": [0.02], "probe_first": False}
+QUICK: dict[str, Any] = {
+    "min_steps": 8,
+    "max_steps": 8,
+    "batch": 8,
+    "evaluations": 2,
+    "rates": [0.02],
+    "probe_first": False,
+}
 SMALL = DilatedSpec(width=8, depth=3, kernel=3)
-NETWORKS = [
-    SMALL,
-    StrandsSpec(of=SMALL),
-    StrandsSpec(of=SMALL, join="channels"),
-    StrandsSpec(of=SMALL, join="evaluation"),
-]
-IDS = ["dilated", "mean", "channels", "evaluation"]
+JOINS: tuple[Literal["mean", "channels", "evaluation"], ...] = ("mean", "channels", "evaluation")
+NETWORKS = [SMALL, *(StrandsSpec(of=SMALL, join=join) for join in JOINS)]
+IDS = ["dilated", *JOINS]
 
 
 def begun(spec: DilatedSpec | StrandsSpec, count: int = 40) -> tuple[Start, Task, Dataset]:

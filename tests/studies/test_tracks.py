@@ -177,5 +177,9 @@ def test_from_the_command_line_with_a_real_model(tmp_path: Path) -> None:
     assert count == len(rows(tmp_path / "t.bedgraph")) == len(range(0, len(GENOME) - 14, 5))
     with pytest.raises(InputError, match="--window is missing"):
         predict(tmp_path / "model", source.path, out=out)
+    with pytest.raises(InputError, match="--window 60: that is 20 tokens, and the model reads 16 at most"):
+        predict(tmp_path / "model", source.path, out=out, window=60)
+    with pytest.raises(InputError, match=r"strid: no word of a scan; .*stride"):
+        predict(tmp_path / "model", source.path, out=out, window=15, strid=3)
     with pytest.raises(InputError, match=r"written as .bedgraph or .bed; or leave window out"):
         predict(tmp_path / "model", source.path, out=tmp_path / "t.csv", window=15)

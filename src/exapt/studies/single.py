@@ -91,7 +91,7 @@ def scan_genome(
         raise InputError(f"{out}: windows along a genome are written as .bedgraph or .bed; or leave {min(given)} out")
     if "window" not in given:
         raise InputError(f"{out}: --window is missing: how many bases the model reads at once, as it was fitted on")
-    scan = Scan(**given)
+    scan = Scan.of(given)
     done = scan_file(load_fitted(folder), source, out, scan)
     for note in [*done.notes(scan.window), *(str(path) for path in done.files if path != out)]:
         say(note)

@@ -6,11 +6,11 @@ overlap. Coordinates count from 0 and leave the end out, as both formats do. Sha
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import numpy as np
 
@@ -56,6 +56,15 @@ class Scan:
     """The share of unknown bases (N and the like) above which a window has no value."""
     label: str | None = None
     """The class whose probability is written; None: the last."""
+
+    @classmethod
+    def of(cls, given: Mapping[str, Any]) -> Scan:
+        """From words; raises `InputError` for one that is not known."""
+        names = [part.name for part in fields(cls)]
+        for name in given:
+            if name not in names:
+                raise InputError(f"{name}: no word of a scan; {nearest(name, names)}")
+        return cls(**given)
 
     def check(self) -> None:
         """Raise `InputError` for what cannot be."""
@@ -248,6 +257,10 @@ def _value(fitted: Fitted, column: int) -> Callable[[np.ndarray], np.ndarray]:
     def value(windows: np.ndarray) -> np.ndarray:
         letters = np.frombuffer(b"ACGTN", np.uint8)[windows].reshape(-1)
         ids, lengths = domain.encode_piece(Piece("windows", Letters(letters, np.full(len(windows), windows.shape[1]))))
+        longest = int(lengths.max())
+        if longest > domain.room:
+            wide = windows.shape[1]
+            raise InputError(f"--window {wide}: that is {longest} tokens, and the model reads {domain.room} at most")
         found = fitted.predict(Dataset(TokenStore(ids, lengths), np.arange(len(windows))))
         return np.asarray(found.reshape(len(windows), -1)[:, column], dtype=np.float64)
 
