@@ -11,7 +11,7 @@ from exapt.audits.base import Trial
 from exapt.domains.base import Dataset
 
 MOTIF = np.array([IDS["ACGT".index(base)] for base in "TATAAT"])
-LENGTH, PLACE, COUNT, RUNS = 40, 17, 40, 20
+LENGTH, PLACE, COUNT, RUNS = 40, 17, 40, 100
 
 
 def sequences(rng: np.random.Generator, place: int | None, share: float = 0.25) -> tuple[np.ndarray, np.ndarray]:

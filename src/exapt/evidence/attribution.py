@@ -24,11 +24,11 @@ class Profile:
     """(L,) and `high`: 90 % intervals, each for its place alone."""
     high: np.ndarray
     threshold: float
-    """|t| that a permutation of the classes exceeds at any place in one of twenty cases."""
+    """The t that a permutation of the classes exceeds at any place in one of twenty cases."""
     t: np.ndarray
     """(L,) excess over its standard error."""
     p: float
-    """Chance of so large a |t| anywhere under permuted classes: all places at once."""
+    """Chance of so large a t anywhere under permuted classes: all places at once."""
 
     @property
     def read(self) -> np.ndarray:
@@ -51,8 +51,8 @@ def profile(support: np.ndarray, positive: np.ndarray, rng: np.random.Generator,
     largest = np.empty(draws)
     for draw in range(draws):
         drawn, spread = _difference(values, known, rng.permutation(positive))
-        largest[draw] = np.abs(drawn / spread).max()
-    p = (1 + int((largest >= np.abs(t).max()).sum())) / (1 + draws)
+        largest[draw] = (drawn / spread).max()
+    p = (1 + int((largest >= t.max()).sum())) / (1 + draws)
     wide = 1.645 * error
     return Profile(excess, excess - wide, excess + wide, float(np.quantile(largest, 0.95)), t, p)
 
