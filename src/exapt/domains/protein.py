@@ -15,7 +15,7 @@ from exapt.domains.base import Arrays, Dataset, Source
 from exapt.domains.classical import sequence_features, window_one_hot
 from exapt.domains.letters import Alphabet
 from exapt.domains.pieces import Letters, Piece
-from exapt.domains.records import SEQUENCES, Format
+from exapt.domains.records import CHAINS, Format
 from exapt.domains.spans import SpanViews
 from exapt.domains.text import as_texts
 from exapt.domains.tokens import PLAIN, SPECIAL, TokenDomain
@@ -49,7 +49,7 @@ class ProteinDomain(TokenDomain):
 
     baseline: ClassVar[str] = "residue k-mer shares, or windows of residues"
     ends: ClassVar[bool] = True
-    form: ClassVar[Format] = SEQUENCES
+    form: ClassVar[Format] = CHAINS
     element = "residue"
 
     def __init__(self, spec: ProteinSpec) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any, Literal
 
@@ -14,6 +14,7 @@ from exapt.domains.base import Arrays, Source
 from exapt.domains.fasta import read_sequences
 from exapt.domains.opening import FASTA, FASTQ, TABLES, File, beside, ending, find_files
 from exapt.domains.pieces import ROWS, Piece, Wanted, finish_columns, first_records, from_file, require
+from exapt.domains.protein_chains import STRUCTURES, read_chains
 from exapt.domains.tables import open_hub, read_hub, read_table
 from exapt.errors import InputError
 from exapt.spec import digest
@@ -46,6 +47,11 @@ SEQUENCES = Format(
     frozenset({".txt"}) | TABLES | FASTA | FASTQ,
     "line",
     "a FASTA, FASTQ, .csv, .jsonl or .parquet file",
+)
+CHAINS = replace(
+    SEQUENCES,
+    endings=SEQUENCES.endings | STRUCTURES,
+    what="a FASTA, FASTQ, .csv, .jsonl or .parquet file, or structures as .pdb or .cif",
 )
 
 
@@ -81,6 +87,8 @@ class Opened:
             return read_table(file, self.wanted)
         if file.suffix in FASTA | FASTQ:
             return read_sequences(file, self.wanted)
+        if file.suffix in STRUCTURES:
+            return read_chains(file, self.wanted)
         given = self.source.record if isinstance(self.source, Source) else None
         return read_txt(file, self.wanted, given or self.form.record)
 
