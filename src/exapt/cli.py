@@ -40,7 +40,7 @@ Record = Annotated[
     str | None, typer.Option("--record", help="What one example of a .txt file is: file, line or paragraph.")
 ]
 Group = Annotated[str | None, typer.Option("--group", help="Column whose equal values stay on one side of a split.")]
-Kind = Annotated[str, typer.Option("--task", help="classify, regress, tag, detect or potential.")]
+Kind = Annotated[str, typer.Option("--task", help="classify, regress, tag, detect, potential or contacts.")]
 Workers = Annotated[
     int | None, typer.Option("--workers", min=1, help="Processes that fit side by side; default: one a core.")
 ]

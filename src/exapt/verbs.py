@@ -439,7 +439,7 @@ def _spec_of(
         "labelled": source.plain(),
         "task": {"kind": task},
     }
-    if task in ("detect", "potential"):  # their heads have no probe to start from, or to be compared with
+    if task in ("detect", "potential", "contacts"):  # their heads have no probe to start from, or to be compared with
         data |= {"adapt": {"probe_first": False}, "arms": ["pretrained", "scratch"]}
     if group is not None:
         data["split"] = {"by": "group"}

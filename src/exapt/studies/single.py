@@ -168,4 +168,5 @@ def _scored(prepared: Prepared, fitted: Fitted, seed: int) -> dict[str, Any]:
         "train": fitted.record["train"],
         "valid": fitted.record["valid"],
         "diverged": diverged,
+        **({"figures": figures} if (figures := task.figures(prediction, truth)) else {}),
     }

@@ -223,7 +223,7 @@ class StudySpec(Spec):
         return Arm(start=start, adapt=adapt, what=what)
 
 
-UNPROBED = {"detect": "boxes", "potential": "forces"}
+UNPROBED = {"detect": "boxes", "potential": "forces", "contacts": "contacts"}
 """Tasks that no linear model of frozen features can answer, and what they ask for."""
 FREE = ("scratch", "none")
 """Starts that know nothing of any corpus."""
