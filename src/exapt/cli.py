@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from exapt import __version__, cli_theory
+from exapt import __version__, cli_theory, cli_variants
 from exapt.errors import DivergenceError, InputError
 
 DONE, MISTAKE, BAR_NOT_MET, INTERRUPTED = 0, 1, 2, 130
@@ -25,6 +25,7 @@ app = typer.Typer(
     rich_markup_mode="markdown",
 )
 cli_theory.register(app)
+cli_variants.register(app)
 
 Study = Annotated[str, typer.Argument(help="A shipped study's name (see `exapt list`) or a YAML file.")]
 Set = Annotated[

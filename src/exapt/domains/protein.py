@@ -54,6 +54,7 @@ class ProteinDomain(TokenDomain):
 
     def __init__(self, spec: ProteinSpec) -> None:
         super().__init__(PLAIN + len(RESIDUES.letters), spec.length)
+        self.inputs = replace(self.inputs, letters=RESIDUES.letters)
         self.spec: ProteinSpec = spec
 
     def encode_piece(self, piece: Piece) -> tuple[np.ndarray, np.ndarray]:

@@ -14,6 +14,7 @@ from exapt.domains.base import Arrays, Source
 from exapt.domains.fasta import read_sequences
 from exapt.domains.opening import FASTA, FASTQ, TABLES, File, beside, ending, find_files
 from exapt.domains.pieces import ROWS, Piece, Wanted, finish_columns, first_records, from_file, require
+from exapt.domains.potts import POTTS, read_potts
 from exapt.domains.protein_chains import STRUCTURES, read_chains
 from exapt.domains.tables import open_hub, read_hub, read_table
 from exapt.errors import InputError
@@ -79,6 +80,8 @@ class Opened:
             yield from read_arrays(self.source, self.wanted)
         elif self.hub is not None:
             yield from read_hub(self.hub, self.source.path, self.wanted)
+        elif self.source.path.startswith(POTTS):
+            yield from read_potts(self.source.path, self.wanted)
         for file in self.files:
             yield from self._of_file(file)
 
@@ -96,6 +99,8 @@ class Opened:
         """A hash of what was found, without where it lies."""
         if self.hub is not None:
             return digest(["hub", self.hub._fingerprint])
+        if self.source.path.startswith(POTTS):
+            return digest(self.source.path)
         pairs = [beside(file, n) for file in self.files for n in self.wanted.others if ending(n) in FASTA]
         return digest([[str(file.within), file.checksum()] for file in [*self.files, *pairs]])
 
@@ -106,6 +111,8 @@ def open_source(source: Source | Arrays, form: Format) -> Opened:
         return Opened(source, form, [])
     if source.path.startswith("hf:"):
         return Opened(source, form, [], open_hub(source.path))
+    if source.path.startswith(POTTS) and STRUCTURES <= form.endings:
+        return Opened(source, form, [])
     return Opened(source, form, find_files(source.path, form.endings, form.what))
 
 
