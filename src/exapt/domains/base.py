@@ -79,6 +79,8 @@ class Inputs:
     """Number of token ids (kind 'tokens'), or of atomic numbers and the mask's 0 (kind 'atoms')."""
     special: Mapping[str, int] = field(default_factory=dict)
     """Ids of pad, unknown, start, end, mask (kind 'tokens'); of mask (kind 'atoms')."""
+    complement: tuple[int, ...] = field(default=(), repr=False)
+    """The id on the other strand of every id, where tokens have one (kind 'tokens' of DNA)."""
     channels: int = 0
     """Colour channels (kind 'pictures')."""
     patch: int = 0
@@ -257,6 +259,10 @@ class Domain(ABC):
     def canonical(self, inputs: np.ndarray) -> np.ndarray:
         """An example's stored inputs in one form, equal for examples that mean the same (DNA: both strands)."""
         return inputs
+
+    def without(self, corpus: Dataset, tests: Dataset) -> Dataset:
+        """A corpus without the parts of its examples that test examples share, where the field has such (DNA)."""
+        return corpus
 
     def fingerprints(self, example: Example) -> np.ndarray:
         """(k,) uint64 hashes of the example's parts, for overlap with other data."""

@@ -31,8 +31,11 @@ def same_data(data: Labelled, folder: RunFolder) -> None:
 
 def without_test(data: Labelled, folder: RunFolder, corpus: Dataset, name: str = OWN) -> Dataset:
     """The corpus as pre-training may see it; what was left out of it is noted in `run.json`."""
-    left = unseen(data, corpus)
-    facts = {"examples": len(corpus) - len(left), "of": len(corpus)}
+    kept = unequal(data, corpus)
+    left = data.domain.without(kept, data.test)
+    facts = {"examples": len(corpus) - len(kept), "of": len(corpus)}
+    if left is not kept:
+        facts |= {"elements of others": int(kept.lengths.sum() - left.lengths.sum())}
     if name == OWN:
         folder.note(**{LEFT_OUT: facts})
     else:
@@ -42,6 +45,11 @@ def without_test(data: Labelled, folder: RunFolder, corpus: Dataset, name: str =
 
 
 def unseen(data: Labelled, corpus: Dataset) -> Dataset:
+    """The corpus without what its field says that test examples share with it: whole examples, and parts of DNA."""
+    return data.domain.without(unequal(data, corpus), data.test)
+
+
+def unequal(data: Labelled, corpus: Dataset) -> Dataset:
     """The corpus without the examples that equal a test example; where these must stay, without their labels."""
     if data.domain.transductive:
         return _unlabelled(data, corpus)
