@@ -18,9 +18,9 @@ from exapt.tasks.metrics import spearman
 
 PENALTIES = tuple(float(p) for p in np.logspace(-3, 3, 13))
 FOLDS = 5
-FREE = 100.0
-"""How many times as large as a letter the score is, in deviations: the penalty then hardly holds it (Hsu et al. use
-λ = 1e-8 for it)."""
+SCALES = (0.0, 1.0, 10.0, 100.0)
+"""How many times as large as a letter the score may be, in deviations; cross-validation picks. At 100 the penalty hardly
+holds it, as Hsu et al. have it; but a poor score then does harm, and at 0 it is left out."""
 
 
 def one_hot(mutants: Sequence[Mutant], wild: str) -> np.ndarray:
@@ -59,7 +59,7 @@ def few_labels(
         pairs = np.array([_both(letters, density, y, budget, test_size, seed) for seed in range(seeds)])
         gap = pairs[:, 1] - pairs[:, 0]
         half = student.ppf(0.95, seeds - 1) * gap.std(ddof=1) / np.sqrt(seeds)
-        row = {"labels": budget, "one-hot": pairs[:, 0].mean(), "augmented": pairs[:, 1].mean(), "score": pairs[:, 2].mean()}
+        row = {"labels": budget, "one-hot": pairs[:, 0].mean(), "augmented": pairs[:, 1].mean(), "score alone": pairs[:, 2].mean()}
         row |= {"difference": gap.mean(), "low": gap.mean() - half, "high": gap.mean() + half}
         found.append({name: float(value) for name, value in row.items()} | {"labels": budget, "seeds": seeds})
     return found
@@ -71,21 +71,26 @@ def _both(
     """ρ on the test part of letters alone, of letters with the score, and of the score alone."""
     order = np.random.default_rng([seed, 1]).permutation(len(y))
     test, train = order[:test_size], order[test_size : test_size + budget]
-    spread = density[train].std() or 1.0
-    augmented = np.concatenate([letters, FREE * (density[:, None] - density[train].mean()) / spread], 1)
-    found = [spearman(_ridge(x[train], y[train], x[test], seed), y[test]) or 0.0 for x in (letters, augmented)]
+    column = (density[:, None] - density[train].mean()) / (density[train].std() or 1.0)
+    augmented = [np.concatenate([letters, scale * column], 1) for scale in SCALES]
+    found = [spearman(_ridge(xs, y, train, test, seed), y[test]) or 0.0 for xs in ([letters], augmented)]
     return found[0], found[1], spearman(density[test], y[test]) or 0.0
 
 
-def _ridge(x: np.ndarray, y: np.ndarray, x_test: np.ndarray, seed: int) -> np.ndarray:
-    """Predictions of ridge regression with the penalty that five-fold cross-validation on the labels picks."""
-    fold = np.random.default_rng([seed, 2]).permutation(len(y)) % min(FOLDS, len(y))
-    errors = np.zeros(len(PENALTIES))
-    for part in range(fold.max() + 1):
-        inside = fold != part
-        for k, answer in enumerate(ridge_path(x[inside], y[inside], x[~inside])):
-            errors[k] += ((answer - y[~inside]) ** 2).sum()
-    return ridge_path(x, y, x_test)[int(errors.argmin())]
+def _ridge(
+    candidates: Sequence[np.ndarray], y: np.ndarray, train: np.ndarray, test: np.ndarray, seed: int
+) -> np.ndarray:
+    """Predictions of the features (m, p) and the penalty that five-fold cross-validation on the labels picks."""
+    fold = np.random.default_rng([seed, 2]).permutation(len(train)) % min(FOLDS, len(train))
+    errors = np.zeros((len(candidates), len(PENALTIES)))
+    for which, x in enumerate(candidates):
+        for part in range(fold.max() + 1):
+            inside, held = train[fold != part], train[fold == part]
+            answers = np.array(ridge_path(x[inside], y[inside], x[held]))
+            errors[which] += ((answers - y[held]) ** 2).sum(1)
+    which, penalty = np.unravel_index(errors.argmin(), errors.shape)
+    best = candidates[which]
+    return ridge_path(best[train], y[train], best[test])[penalty]
 
 
 def ridge_path(x: np.ndarray, y: np.ndarray, x_test: np.ndarray) -> list[np.ndarray]:

@@ -62,7 +62,11 @@ def score_variants(
     found |= {"stops": sum(m.stop for m in mutants), "synonymous": sum(not m.changes for m in mutants)}
     if measured is not None:
         found |= agreement(scores | others, measured)
-        found["few_labels"] = few_labels(mutants, wild, measured, scores[how[0]], budgets, seeds) if budgets else []
+        found["few_labels"] = [
+            {"score": name} | row
+            for name, values in (scores | others).items()
+            for row in (few_labels(mutants, wild, measured, values, budgets, seeds) if budgets else [])
+        ]
     return found
 
 
@@ -146,7 +150,7 @@ def sentence(found: dict[str, Any]) -> str:
             lines.append(f"  {name:<42}{row['rho']:7.3f}  {row['low']:.3f} to {row['high']:.3f}{more}")
     for row in found.get("few_labels", []):
         lines.append(
-            f"  {row['labels']:>5} labels: one-hot {row['one-hot']:.3f}, with the score {row['augmented']:.3f}, "
+            f"  {row['labels']:>5} labels: letters {row['one-hot']:.3f}, with {row['score']} {row['augmented']:.3f}, "
             f"difference {row['difference']:+.3f} ({row['low']:+.3f} to {row['high']:+.3f}, {row['seeds']} seeds)"
         )
     return "\n".join([*lines, *([found["out"]] if found["out"] else [])])
