@@ -9,29 +9,19 @@ import pytest
 import torch
 
 from exapt.adaptation import Start
-from exapt.adaptation.few_variants import few_labels, one_hot, ridge_path
+from exapt.adaptation.few_variants import PENALTIES, few_labels, one_hot, ridge_path
 from exapt.adaptation.fillers import HubFiller, OwnFiller, filler_of
 from exapt.adaptation.pair_maps import jacobian
 from exapt.adaptation.variants import Scorer, window_start
 from exapt.backbones import TransformerSpec
-from exapt.domains import ProteinSpec, from_arrays
+from exapt.domains import from_arrays
 from exapt.domains.mutations import RESIDUES, read_mutants
 from exapt.errors import InputError
 from exapt.objectives import AutoregressiveSpec, MaskedSpec
 from exapt.training.pretrained import save_pretrained
-from tests.backbones.test_attention_maps import ESM, esm_folder
+from protein_standins import ESM, WILD, esm_folder, network
 
-WILD = "MKVACDWWGF"
 CODES = ["K2R", "K2R:W7A", "V3V", "D6*", "F10L"]
-
-
-def network(length: int = 32, seed: int = 0):
-    domain = ProteinSpec(length=length).build()
-    backbone = TransformerSpec(width=16, depth=2, heads=2, hidden=24).build(domain.inputs, seed=seed).eval()
-    objective = MaskedSpec().build(domain, backbone, seed=seed).eval()
-    with torch.no_grad():
-        objective.bias.normal_(generator=torch.Generator().manual_seed(1))
-    return domain, backbone, objective
 
 
 def log_probabilities(parts, sequence: str, hidden: tuple[int, ...]) -> torch.Tensor:
@@ -55,7 +45,9 @@ def test_masked_and_wild_type_marginals_by_brute_force() -> None:
         wanted = []
         for mutant in mutants:
             table = log_probabilities(parts, WILD, mutant.places if how == "masked-marginals" else ())
-            odds = [float(table[c.place, at(c.new)] - table[c.place, at(c.old)]) for c in mutant.changes if c.new != "*"]
+            odds = [
+                float(table[c.place, at(c.new)] - table[c.place, at(c.old)]) for c in mutant.changes if c.new != "*"
+            ]
             wanted.append(np.nan if mutant.stop else sum(odds))
         assert np.allclose(scorer.scores(mutants, how), wanted, atol=1e-5, equal_nan=True)
 
@@ -79,7 +71,9 @@ def test_a_long_chain_is_seen_through_windows() -> None:
     for how, hidden in (("masked-marginals", (5,)), ("wild-type-marginals", ())):
         table = log_probabilities(parts, wild[12:22], hidden)
         wanted = float(table[5, at("A")] - table[5, at("W")])
-        assert Scorer(OwnFiller(domain, backbone, objective), wild).scores(mutants, how)[0] == pytest.approx(wanted, abs=1e-5)
+        assert Scorer(OwnFiller(domain, backbone, objective), wild).scores(mutants, how)[0] == pytest.approx(
+            wanted, abs=1e-5
+        )
 
 
 def test_windows() -> None:
@@ -138,8 +132,6 @@ def test_ridge_by_its_formula() -> None:
     rng = np.random.default_rng(0)
     x, y, new = rng.normal(size=(12, 5)), rng.normal(size=12), rng.normal(size=(3, 5))
     centred = x - x.mean(0)
-    from exapt.adaptation.few_variants import PENALTIES
-
     for found, penalty in zip(ridge_path(x, y, new), PENALTIES, strict=True):
         weights = np.linalg.solve(centred.T @ centred + penalty * np.eye(5), centred.T @ (y - y.mean()))
         assert np.allclose(found, (new - x.mean(0)) @ weights + y.mean(), atol=1e-8)

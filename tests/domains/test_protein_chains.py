@@ -87,8 +87,10 @@ def test_mmcif_says_the_same(tmp_path: Path) -> None:
     keys = ["group_PDB", "label_atom_id", "label_alt_id", "label_comp_id", "auth_asym_id", "auth_seq_id"]
     keys += ["pdbx_PDB_ins_code", "Cartn_x", "Cartn_y", "Cartn_z", "pdbx_PDB_model_num"]
     rows = [f"ATOM {name} . ALA A {number} ? {x} 0 0 1" for number, x in ((1, 0.0), (3, 7.6)) for name in ("CA", "CB")]
-    rows += ["ATOM CA . TRP A 1 ? 0 0 0 2", "HETATM \"CA'\" . ZZZ A 9 ? 0 0 0 1"]
-    text = "data_x\nloop_\n" + "".join(f"_atom_site.{k}\n" for k in keys) + "\n".join(rows) + "\n#\nloop_\n_other.x\n1\n"
+    rows += ["ATOM CA . TRP A 1 ? 0 0 0 2", 'HETATM "CA\'" . ZZZ A 9 ? 0 0 0 1']
+    text = (
+        "data_x\nloop_\n" + "".join(f"_atom_site.{k}\n" for k in keys) + "\n".join(rows) + "\n#\nloop_\n_other.x\n1\n"
+    )
     assert letters(read(tmp_path, text, "a.cif")) == ["AXA"]
 
 

@@ -11,11 +11,11 @@ import pytest
 
 from exapt.cli import main
 from exapt.errors import InputError
+from exapt.objectives import MaskedSpec
 from exapt.studies.variants import agreement, read_wild
 from exapt.tasks.metrics import spearman
 from exapt.training.pretrained import save_pretrained
-from tests.adaptation.test_variants import WILD, network
-from exapt.objectives import MaskedSpec
+from protein_standins import WILD, network
 
 
 @pytest.fixture
@@ -38,11 +38,13 @@ def run(folder: Path, capsys, *words: str) -> tuple[int, str, str]:
 def test_scores_are_written_and_compared(folder: Path, capsys) -> None:
     out = folder / "scores.csv"
     words = ["--wild-type", str(folder / "wt.fasta"), "--offset", "20", "--label", "effect", "--beside", "other"]
-    code, said, _ = run(folder, capsys, *words, "--how", "masked-marginals,wild-type-marginals", "--out", str(out), "--json")
+    code, said, _ = run(
+        folder, capsys, *words, "--how", "masked-marginals,wild-type-marginals", "--out", str(out), "--json"
+    )
     found = json.loads(said)
     assert code == 0 and found["mutants"] == 22 and found["stops"] == 1
     assert {*found["spearman"]} == {"masked-marginals", "wild-type-marginals", "other"}
-    rows = list(csv.DictReader(out.open()))
+    rows = list(csv.DictReader(out.read_text().splitlines()))
     assert len(rows) == 22 and rows[-1]["masked-marginals"] == "0.0" and rows[-2]["masked-marginals"] == "nan"
 
 

@@ -62,7 +62,11 @@ def test_precision_by_counting() -> None:
     truth, scores = contacts_of(places, 8.0), rng.random(pair_count(30))
     assert residues(truth) == 29
     for divisor in (1, 2, 5):
-        pairs = [(s, t) for s, t, i, j in zip(scores, truth, *pair_places(30), strict=True) if t >= 0 and j - i >= 12 and j - i < 24]
+        pairs = [
+            (s, t)
+            for s, t, i, j in zip(scores, truth, *pair_places(30), strict=True)
+            if t >= 0 and j - i >= 12 and j - i < 24
+        ]
         best = sorted(pairs, reverse=True)[: 29 // divisor]
         assert precision_at(scores, truth, "medium", divisor) == pytest.approx(np.mean([t for _, t in best]))
 

@@ -1,4 +1,4 @@
-"""A few measured mutants on top of a network's score: ridge regression over letters, with the score as one more feature.
+"""A few measured mutants on top of a network's score: ridge regression over letters and the score.
 
 Hsu et al. 2022 ("Learning protein fitness models from evolutionary and assay-labeled data"), augmented models.
 Shapes: m mutants, L residues.
@@ -19,8 +19,8 @@ from exapt.tasks.metrics import spearman
 PENALTIES = tuple(float(p) for p in np.logspace(-3, 3, 13))
 FOLDS = 5
 SCALES = (0.0, 1.0, 10.0, 100.0)
-"""How many times as large as a letter the score may be, in deviations; cross-validation picks. At 100 the penalty hardly
-holds it, as Hsu et al. have it; but a poor score then does harm, and at 0 it is left out."""
+"""How many times as large as a letter the score may be, in deviations; cross-validation picks. At 100 the penalty
+hardly holds it, as Hsu et al. have it; but a poor score then does harm, and at 0 it is left out."""
 
 
 def one_hot(mutants: Sequence[Mutant], wild: str) -> np.ndarray:
@@ -52,14 +52,14 @@ def few_labels(
         )
     if seeds < 2:
         raise InputError(f"--seeds {seeds}: an interval needs at least 2")
-    letters = one_hot([mutants[i] for i in known], wild)
+    letters = one_hot([mutants[i] for i in known.tolist()], wild)
     y, density = measured[known], score[known]
     found = []
     for budget in budgets:
         pairs = np.array([_both(letters, density, y, budget, test_size, seed) for seed in range(seeds)])
         gap = pairs[:, 1] - pairs[:, 0]
         half = student.ppf(0.95, seeds - 1) * gap.std(ddof=1) / np.sqrt(seeds)
-        row = {"labels": budget, "one-hot": pairs[:, 0].mean(), "augmented": pairs[:, 1].mean(), "score alone": pairs[:, 2].mean()}
+        row = dict(zip(("one-hot", "augmented", "score alone"), pairs.mean(0), strict=True))
         row |= {"difference": gap.mean(), "low": gap.mean() - half, "high": gap.mean() + half}
         found.append({name: float(value) for name, value in row.items()} | {"labels": budget, "seeds": seeds})
     return found
@@ -88,8 +88,8 @@ def _ridge(
             inside, held = train[fold != part], train[fold == part]
             answers = np.array(ridge_path(x[inside], y[inside], x[held]))
             errors[which] += ((answers - y[held]) ** 2).sum(1)
-    which, penalty = np.unravel_index(errors.argmin(), errors.shape)
-    best = candidates[which]
+    chosen, penalty = divmod(int(errors.argmin()), len(PENALTIES))
+    best = candidates[chosen]
     return ridge_path(best[train], y[train], best[test])[penalty]
 
 

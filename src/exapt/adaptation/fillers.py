@@ -86,7 +86,9 @@ class HubFiller:
         try:
             model = AutoModelForMaskedLM.from_pretrained(path, use_safetensors=True, trust_remote_code=False)
         except (OSError, ValueError) as error:
-            raise InputError(f"{path}: cannot be opened as a masked language model ({str(error).splitlines()[0]})") from None
+            raise InputError(
+                f"{path}: cannot be opened as a masked language model ({str(error).splitlines()[0]})"
+            ) from None
         return cls(model.eval(), ids)
 
     @property

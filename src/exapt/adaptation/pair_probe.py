@@ -41,12 +41,11 @@ class MapsSpec(Spec):
         if not isinstance(task, ContactsTask):
             raise InputError("adapt.kind=maps reads contacts; set task.kind=contacts")
         maps = Maps(self.of, start)
-        features, labels = maps.rows(train), task.truth(train)
-        spread = np.maximum(_spread(features), 1e-9)
-        x, y = _known(features, labels, self.pairs, seed)
+        features = maps.rows(train)
+        spread = _spread(features)
+        x, y = _known(features, task.truth(train), self.pairs, seed)
         tried = _path(x / spread, y, self.strengths)
-        held = maps.rows(valid) if len(valid) else []
-        scores = [task.metric(_stacked(_answers(held, spread, one)).sigmoid().numpy(), task.truth(valid)) for one in tried if held]
+        scores = self._judged(tried, spread, maps, task, valid)
         place = int(np.argmax(scores)) if scores else len(tried) // 2
         record = {
             "strength": self.strengths[place],
@@ -55,7 +54,17 @@ class MapsSpec(Spec):
             "maps": len(spread),
             "diverged": False,
         }
-        return MapsFitted(self, start.domain, task, record, start, torch.from_numpy(tried[place]), torch.from_numpy(spread))
+        weights = torch.from_numpy(tried[place])
+        return MapsFitted(self, start.domain, task, record, start, weights, torch.from_numpy(spread))
+
+    def _judged(
+        self, tried: Sequence[np.ndarray], spread: np.ndarray, maps: Maps, task: Task, valid: Dataset
+    ) -> list[float]:
+        """The metric on validation of every strength; none without a validation part."""
+        if not len(valid):
+            return []
+        rows, truth = maps.rows(valid), task.truth(valid)
+        return [task.metric(task.decode(_stacked(_answers(rows, spread, one))), truth) for one in tried]
 
 
 @dataclass
@@ -85,20 +94,24 @@ class MapsFitted(Fitted):
         spec = MapsSpec.parse(saved.spec)
         if spec.of == "jacobian":
             raise InputError("adapt.of=jacobian: its pre-training's head is not kept; fit it anew from the checkpoint")
-        start = Start(saved.domain, saved.backbone)
-        return cls(spec, saved.domain, saved.task, saved.record, start, saved.tensors["weights"], saved.tensors["spread"])
+        start, learned = Start(saved.domain, saved.backbone), saved.tensors
+        return cls(spec, saved.domain, saved.task, saved.record, start, learned["weights"], learned["spread"])
 
 
 def _spread(rows: Sequence[np.ndarray]) -> np.ndarray:
-    """(H,) the deviation of every map over all pairs."""
-    return np.asarray(np.concatenate(list(rows)).std(0, dtype=np.float64))
+    """(H,) the deviation of every map over all pairs, and never zero."""
+    deviations: np.ndarray = np.concatenate(list(rows)).std(0, dtype=np.float64)
+    return np.maximum(deviations, 1e-9)
 
 
 def _known(rows: Sequence[np.ndarray], labels: np.ndarray, most: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """Features (n, H) and labels (n,) of at most so many known pairs."""
     width = labels.shape[1]
-    parts = [(row[:width][seen], label[: len(row)][seen]) for row, label in zip(rows, labels, strict=True)
-             if (seen := label[: len(row)] >= 0).any()]
+    parts = [
+        (row[:width][seen], label[: len(row)][seen])
+        for row, label in zip(rows, labels, strict=True)
+        if (seen := label[: len(row)] >= 0).any()
+    ]
     x, y = np.concatenate([a for a, _ in parts]), np.concatenate([b for _, b in parts])
     if len(y) > most:
         chosen = np.random.default_rng(seed).choice(len(y), most, replace=False)

@@ -25,10 +25,15 @@ AT_ONCE = 16384
 class Filler(Protocol):
     """A network that says which letters may stand where one is hidden."""
 
-    letters: str
-    """The residues of the columns of its answers."""
-    longest: int
-    """The most residues it takes."""
+    @property
+    def letters(self) -> str:
+        """The residues of the columns of its answers."""
+        ...
+
+    @property
+    def longest(self) -> int:
+        """The most residues it takes."""
+        ...
 
     def ask(self, sequences: Sequence[str], hidden: Sequence[Sequence[int]]) -> list[Tensor]:
         """For each sequence (L, K) log-probabilities of letters, with the residues at `hidden` masked."""
@@ -93,9 +98,7 @@ class Scorer:
         answers = self._ask([sequence] * len(places), hidden, begins)
         return float(sum(float(table[i, column[sequence[i]]]) for i, table in zip(places, answers, strict=True)))
 
-    def _ask(
-        self, sequences: Sequence[str], hidden: Sequence[Sequence[int]], begins: Sequence[int]
-    ) -> list[Tensor]:
+    def _ask(self, sequences: Sequence[str], hidden: Sequence[Sequence[int]], begins: Sequence[int]) -> list[Tensor]:
         """(L, K) answers, NaN outside of the window of each that begins at `begins`; batch by batch."""
         longest = self.filler.longest
         size = max(1, AT_ONCE // (min(len(self.wild), longest) + 2))
@@ -115,6 +118,8 @@ def window_start(length: int, hidden: Sequence[int], longest: int) -> int:
     if length <= longest:
         return 0
     if hidden and max(hidden) - min(hidden) >= longest:
-        raise InputError(f"a mutant's places lie {max(hidden) - min(hidden)} apart; the network sees {longest} residues")
+        raise InputError(
+            f"a mutant's places lie {max(hidden) - min(hidden)} apart; the network sees {longest} residues"
+        )
     middle = (min(hidden) + max(hidden)) // 2 if hidden else longest // 2
     return int(np.clip(middle - longest // 2, 0, length - longest))

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from exapt.backbones.base import Backbone
 from exapt.backbones.hub import HubBackbone
-from exapt.backbones.layers import Attention
+from exapt.backbones.layers import Attention, Layer
 from exapt.backbones.layout import Layout, View
 from exapt.backbones.rotary import rotate
 from exapt.backbones.transformer import Transformer
@@ -61,6 +61,7 @@ def _own(backbone: Transformer, batch: Batch) -> Tensor:
     with ExitStack() as stack:
         stack.enter_context(_padded(backbone))
         for layer in backbone.stack.layers:
+            assert isinstance(layer, Layer)
             stack.callback(layer.attn.register_forward_pre_hook(note).remove)
         backbone(batch)
     return torch.cat(found)

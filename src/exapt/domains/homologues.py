@@ -51,16 +51,17 @@ def _words(rows: list[np.ndarray], first: int, letters: int) -> tuple[np.ndarray
     Words with an unknown residue, or of fewer than three different ones (they stand in every protein), are left out.
     """
     lengths = np.array([len(row) for row in rows], dtype=np.int64)
-    codes = np.concatenate([np.zeros(0, np.uint8), *rows]).astype(np.int64) - first
+    apart = np.full(WORD - 1, first - 1, dtype=np.int64)  # no residue: so that no word runs over into the next row
+    codes = np.concatenate([np.zeros(0, np.int64), *(part for row in rows for part in (row, apart))]) - first
+    owner = np.repeat(np.arange(len(rows)), lengths + len(apart))
+    begins = np.cumsum(lengths + len(apart)) - lengths - len(apart)
+    place = np.arange(len(codes)) - begins[owner]
     count = max(0, len(codes) - WORD + 1)
-    parts = [codes[shift : shift + count] for shift in range(WORD)]
-    owner = np.repeat(np.arange(len(rows)), lengths)
-    place = np.arange(len(codes)) - np.repeat(lengths.cumsum() - lengths, lengths)
-    good = (place[:count] + WORD <= lengths[owner[:count]]) & (np.min(parts, axis=0) >= 0) if count else np.zeros(0, bool)
-    fresh = [np.all([parts[a] != parts[b] for b in range(a)], axis=0) for a in range(1, WORD)] if count else []
-    good &= 1 + np.sum(fresh, axis=0) >= 3 if count else good
-    word = sum(part * letters**shift for shift, part in enumerate(parts)) if count else np.zeros(0, np.int64)
-    return np.asarray(word)[good], owner[:count][good], place[:count][good]
+    parts = np.stack([codes[shift : shift + count] for shift in range(WORD)])
+    kinds = 1 + sum(((parts[a] != parts[:a]).all(0) for a in range(1, WORD)), np.zeros(count, np.int64))
+    good = (parts >= 0).all(0) & (kinds >= 3)
+    word = (parts * letters ** np.arange(WORD)[:, None]).sum(0)
+    return word[good], owner[:count][good], place[:count][good]
 
 
 def _index(rows: list[np.ndarray], first: int, letters: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

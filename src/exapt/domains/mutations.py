@@ -22,6 +22,10 @@ NAMES = {
 }  # fmt: skip
 
 
+Parsed = tuple[str, int, str]
+"""The old letter, the number in the code, the new letter."""
+
+
 @dataclass(frozen=True)
 class Change:
     """One residue replaced."""
@@ -69,7 +73,7 @@ def read_mutants(codes: Sequence[str], wild: str, offset: int, where: str) -> li
             found = _letter(wild, number - offset)
             if found != old:
                 _refuse(parsed, wild, offset, f"{where}: row {row}: '{codes[row - 1]}'", old, number, found)
-    return [_mutant(code, changes, offset, f"{where}: row {row}") for row, (code, changes) in enumerate(zip(codes, parsed, strict=True), 1)]
+    return [_mutant(code, changes, offset) for code, changes in zip(codes, parsed, strict=True)]
 
 
 def fitting_offsets(changes: Sequence[tuple[str, int]], wild: str) -> list[int]:
@@ -82,10 +86,10 @@ def fitting_offsets(changes: Sequence[tuple[str, int]], wild: str) -> list[int]:
     return [o for o in tried if all(wild[number - o - 1] == old for old, number in letters)]
 
 
-def _parse(code: str, where: str) -> list[tuple[str, int, str]]:
+def _parse(code: str, where: str) -> list[Parsed]:
     """(old, number, new) of every change that is not silent."""
     text = str(code).strip()
-    found: list[tuple[str, int, str]] = []
+    found: list[Parsed] = []
     for part in [] if text.lower() in SAME else SEPARATORS.split(text):
         long, short = THREE.fullmatch(part), CODE.fullmatch(part)
         if long and {long[1], long[3]} <= NAMES.keys() | {"=", "*"}:
@@ -110,7 +114,7 @@ def _letter(wild: str, place: int) -> str:
 
 
 def _refuse(
-    parsed: Sequence[Sequence[tuple[str, int, str]]], wild: str, offset: int, where: str, old: str, number: int, found: str
+    parsed: Sequence[Sequence[Parsed]], wild: str, offset: int, where: str, old: str, number: int, found: str
 ) -> None:
     said = f"has {found} there" if found else f"has {len(wild)} residues"
     fits = fitting_offsets([(o, n) for changes in parsed for o, n, _ in changes], wild)
@@ -119,6 +123,6 @@ def _refuse(
     raise InputError(f"{where}: expects {old} at {number - offset}{used}, but the wild type {said}; {hint}")
 
 
-def _mutant(code: str, changes: Sequence[tuple[str, int, str]], offset: int, where: str) -> Mutant:
+def _mutant(code: str, changes: Sequence[Parsed], offset: int) -> Mutant:
     real = tuple(Change(old, number - offset - 1, new) for old, number, new in changes if old != new)
     return Mutant(str(code), real)

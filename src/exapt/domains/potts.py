@@ -102,7 +102,7 @@ def read_potts(path: str, wanted: Wanted) -> Iterator[Piece]:
     """One piece a family, with `coordinates`, and `family` where asked for."""
     found = PATH.fullmatch(path)
     if not found:
-        raise InputError(f"{path}: expected potts:FAMILIESxSEQUENCESxRESIDUES, such as potts:8x500x40, or …@1 for others")
+        raise InputError(f"{path}: expected potts:FAMILIESxSEQUENCESxRESIDUES, such as potts:8x500x40, or …@1 for more")
     families, count, length, draw = (int(part or 0) for part in found.groups())
     if not families or not count or length < 2 * APART:
         raise InputError(f"{path}: expected 1 or more families and sequences, and {2 * APART} or more residues")

@@ -106,7 +106,8 @@ def chains_of(atoms: Iterable[Atom]) -> Iterator[Chain]:
 
 def _filled(name: str, residues: list[Residue]) -> Chain:
     """A chain with an X for every residue that numbers say is missing where the chain is broken."""
-    letters, places = [], []
+    letters: list[str] = []
+    places: list[list[float] | None] = []
     for before, residue in zip([None, *residues[:-1]], residues, strict=True):
         gap = 0 if before is None or bonded(before, residue) else residue.number - before.number - 1
         for _ in range(min(max(gap, 0), LONGEST_GAP)):

@@ -111,7 +111,7 @@ def open_source(source: Source | Arrays, form: Format) -> Opened:
         return Opened(source, form, [])
     if source.path.startswith("hf:"):
         return Opened(source, form, [], open_hub(source.path))
-    if source.path.startswith(POTTS) and STRUCTURES <= form.endings:
+    if source.path.startswith(POTTS) and form.endings >= STRUCTURES:
         return Opened(source, form, [])
     return Opened(source, form, find_files(source.path, form.endings, form.what))
 

@@ -8,13 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from exapt.adaptation.fillers import filler_of
 from exapt.adaptation.few_variants import few_labels
+from exapt.adaptation.fillers import filler_of
 from exapt.adaptation.variants import HOWS, How, Scorer
 from exapt.domains.base import Source
+from exapt.domains.fasta import read_sequences
 from exapt.domains.mutations import RESIDUES, read_mutants
 from exapt.domains.opening import FASTA, TABLES, find_files
-from exapt.domains.fasta import read_sequences
 from exapt.domains.pieces import Letters, Wanted
 from exapt.domains.tables import read_table
 from exapt.errors import InputError
@@ -53,7 +53,7 @@ def score_variants(
     columns = read_columns(table, column, [*([label] if label else []), *beside])
     mutants = read_mutants(columns.pop("mutant"), wild, offset, table)
     scorer = Scorer(filler_of(checkpoint), wild)
-    scores = {name: scorer.scores(mutants, name) for name in how}
+    scores: dict[str, np.ndarray] = {name: scorer.scores(mutants, name) for name in how}
     measured = numbers(columns.pop(label), label, table) if label else None
     others = {name: numbers(values, name, table) for name, values in columns.items()}
     if out is not None:
@@ -98,6 +98,7 @@ def read_columns(table: str, column: str | None, others: Sequence[str]) -> dict[
     source = Source(path=table, column=column, label=list(others) or None)
     for file in find_files(table, TABLES, "a .csv, .tsv, .jsonl or .parquet with a column of mutants such as A24G"):
         for piece in read_table(file, Wanted.of(source, USUAL)):
+            assert not isinstance(piece.values, Letters)
             found["mutant"] += ["" if value is None else str(value) for value in piece.values]
             for name in others:
                 found[name] += list(piece.columns[name])
@@ -141,9 +142,11 @@ def _rank(values: np.ndarray, measured: np.ndarray, seed: int) -> dict[str, floa
 
 def sentence(found: dict[str, Any]) -> str:
     """What was found, in lines."""
-    lines = [f"{found['mutants']} mutants scored ({found['stops']} stops have no score, {found['synonymous']} change nothing)"]
+    stops, silent = found["stops"], found["synonymous"]
+    lines = [f"{found['mutants']} mutants scored ({stops} stops have no score, {silent} change nothing)"]
     if "spearman" in found:
-        lines.append(f"Spearman's ρ with what was measured, on {found['common']} mutants that all scores know (90 % bootstrap):")
+        common = found["common"]
+        lines.append(f"Spearman's ρ with what was measured, on {common} mutants that all scores know (90 % bootstrap):")
         for name, row in found["spearman"].items():
             alone = row["all"]
             more = f"; on all {alone['n']} of its own {alone['rho']:.3f}" if alone["n"] != found["common"] else ""
@@ -154,5 +157,3 @@ def sentence(found: dict[str, Any]) -> str:
             f"difference {row['difference']:+.3f} ({row['low']:+.3f} to {row['high']:+.3f}, {row['seeds']} seeds)"
         )
     return "\n".join([*lines, *([found["out"]] if found["out"] else [])])
-
-

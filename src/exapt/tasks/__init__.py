@@ -32,6 +32,10 @@ def load_task(data: Mapping[str, Any]) -> Task:
         return PotentialTask.restored(spec, data)
     if isinstance(spec, ContactsSpec):
         return ContactsTask(spec)
+    return _of_classes(spec, data)
+
+
+def _of_classes(spec: ClassifySpec | TagSpec, data: Mapping[str, Any]) -> Task:
     if isinstance(spec, TagSpec):
         return TagTask(spec, list(data["classes"]))
     if "columns" in data:

@@ -167,7 +167,9 @@ def places_of(values: Any, length: int, where: str) -> np.ndarray:
         rows = [[np.nan] * 3 if v is None else [np.nan if x is None else float(x) for x in v] for v in values]
         found = np.array(rows, dtype=np.float64).reshape(len(rows), -1)
     except (TypeError, ValueError):
-        raise InputError(f"{where} holds {str(values)[:40]!r}; expected [x, y, z] in Å, or null, for every residue") from None
+        raise InputError(
+            f"{where} holds {str(values)[:40]!r}; expected [x, y, z] in Å, or null, for every residue"
+        ) from None
     if len(found) != length:
         raise InputError(f"{where} places {len(found)} residues, but the example has {length}")
     if length and found.shape[1] != 3:

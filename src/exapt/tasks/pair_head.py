@@ -78,10 +78,12 @@ class PairHead(nn.Module):
 
 def filled(rows: list[Tensor], like: Tensor) -> Tensor:
     """(B, P) from rows of unlike lengths, NaN where one ends."""
-    longest = max((len(row) for row in rows), default=0)
-    out = like.new_full((len(rows), longest), float("nan"), dtype=rows[0].dtype if rows else like.dtype)
-    place = torch.arange(longest, device=like.device) < torch.tensor([len(row) for row in rows], device=like.device)[:, None]
-    return out.masked_scatter(place, torch.cat(rows)) if rows else out
+    if not rows:
+        return like.new_zeros(0, 0)
+    lengths = torch.tensor([len(row) for row in rows], device=like.device)
+    longest = int(lengths.max())
+    out = like.new_full((len(rows), longest), float("nan"), dtype=rows[0].dtype)
+    return out.masked_scatter(torch.arange(longest, device=like.device) < lengths[:, None], torch.cat(rows))
 
 
 def separation_bins(length: int, device: torch.device) -> Tensor:

@@ -1,4 +1,4 @@
-"""Pairs of an example's elements in one order: (0, 1), (0, 2), (1, 2), (0, 3) …, so that a shorter chain's are the first.
+"""Pairs of an example's elements in one order: (0, 1), (0, 2), (1, 2), (0, 3) …: a shorter chain's are the first.
 
 Shapes: L elements, P = L (L − 1) / 2 pairs.
 """

@@ -16,7 +16,6 @@ from exapt.domains.labels import choose_classes, listed, one_column, refuse_empt
 from exapt.errors import InputError
 from exapt.tasks.softmax import ClassesSpec, SoftmaxTask
 
-
 OTHER = "other"
 """Every class but the one that `against` names."""
 
