@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from exapt import __version__, cli_theory
+from exapt import __version__, cli_theory, cli_variants
 from exapt.errors import DivergenceError, InputError
 
 DONE, MISTAKE, BAR_NOT_MET, INTERRUPTED = 0, 1, 2, 130
@@ -25,6 +25,7 @@ app = typer.Typer(
     rich_markup_mode="markdown",
 )
 cli_theory.register(app)
+cli_variants.register(app)
 
 Study = Annotated[str, typer.Argument(help="A shipped study's name (see `exapt list`) or a YAML file.")]
 Set = Annotated[
@@ -40,7 +41,7 @@ Record = Annotated[
     str | None, typer.Option("--record", help="What one example of a .txt file is: file, line or paragraph.")
 ]
 Group = Annotated[str | None, typer.Option("--group", help="Column whose equal values stay on one side of a split.")]
-Kind = Annotated[str, typer.Option("--task", help="classify, regress, tag, detect or potential.")]
+Kind = Annotated[str, typer.Option("--task", help="classify, regress, tag, detect, potential or contacts.")]
 Workers = Annotated[
     int | None, typer.Option("--workers", min=1, help="Processes that fit side by side; default: one a core.")
 ]

@@ -236,3 +236,11 @@ def test_ends_that_collate_adds_have_no_label() -> None:
 def test_tag_is_restored_from_its_plain_form() -> None:
     task = TagSpec(metric="macro-F1", separator=",").build(structure(["H,E"], [2]))
     assert load_task(task.plain()).plain() == task.plain()
+
+
+def test_sites_of_any_kind_against_none() -> None:
+    domain = ProteinSpec(length=16).build()
+    data = domain.read(from_arrays(["MKVA", "GGF"], label=["0140", "?04"]))
+    task = TagSpec(metric="AUC", against="0").build(data)
+    assert task.classes == ["0", "other"]
+    assert [row.tolist() for row in task.attach(data).element_targets["label"]] == [[0, 1, 1, 0], [-1, 0, 1]]

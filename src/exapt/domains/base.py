@@ -97,6 +97,8 @@ class Inputs:
     """Å within which atoms are neighbours (kind 'atoms')."""
     length: int = 0
     """The longest example in elements, ends included."""
+    letters: str = ""
+    """What ids after the special ones stand for, where each is one letter: residues (kind 'tokens')."""
 
 
 @dataclass(frozen=True)

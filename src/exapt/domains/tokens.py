@@ -77,7 +77,9 @@ class TokenDomain(Domain):
     def digest(self) -> str:
         """A hash of all that fixes the ids."""
         tokenizer = self.tokenizer.to_str() if self.tokenizer else ""
-        return digest([self.spec.model_dump(mode="json", exclude={"length", "views"}), self.learned(), tokenizer])
+        return digest(
+            [self.spec.model_dump(mode="json", exclude={"length", "views", "homologues"}), self.learned(), tokenizer]
+        )
 
     def kept(self, dataset: Dataset) -> np.ndarray:
         return np.minimum(dataset.lengths, self.room)

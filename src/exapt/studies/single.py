@@ -16,6 +16,7 @@ from exapt.adaptation.fitted import FILE as FITTED
 from exapt.domains.base import Arrays, Source
 from exapt.errors import InputError
 from exapt.files import make_folder, write_json
+from exapt.studies.contact_maps import predict_contacts
 from exapt.studies.detections import predict_boxes
 from exapt.studies.fits import truth_of
 from exapt.studies.folder import RunFolder
@@ -25,6 +26,7 @@ from exapt.studies.spec import StudySpec
 from exapt.studies.tables import check_ending, write_table
 from exapt.studies.tracks import Scan, is_track, scan_file
 from exapt.tasks.base import Task
+from exapt.tasks.contacts import ContactsTask
 from exapt.tasks.detect import DetectTask
 from exapt.tasks.multilabel import MultiLabelTask
 from exapt.tasks.potential import PotentialTask
@@ -72,6 +74,8 @@ def predict_file(folder: Path, source: Source | Arrays, out: Path) -> int:
         return predict_boxes(fitted, source, out)
     if isinstance(fitted.task, PotentialTask):
         return predict_energies(fitted, source, out)
+    if isinstance(fitted.task, ContactsTask):
+        return predict_contacts(fitted, source, out)
     check_ending(out)
     dataset = fitted.domain.read(source)
     prediction = fitted.predict(dataset)
@@ -185,4 +189,5 @@ def _scored(prepared: Prepared, fitted: Fitted, seed: int) -> dict[str, Any]:
         "train": fitted.record["train"],
         "valid": fitted.record["valid"],
         "diverged": diverged,
+        **({"figures": figures} if (figures := task.figures(prediction, truth)) else {}),
     }

@@ -16,6 +16,9 @@ from exapt.domains.labels import choose_classes, listed, one_column, refuse_empt
 from exapt.errors import InputError
 from exapt.tasks.softmax import ClassesSpec, SoftmaxTask
 
+OTHER = "other"
+"""Every class but the one that `against` names."""
+
 
 class TagSpec(ClassesSpec):
     """One class an element. A label is a string with a letter an element, or a list with a value an element."""
@@ -25,6 +28,10 @@ class TagSpec(ClassesSpec):
     """What stands between the values of a label that is not one letter an element, such as a space."""
     missing: list[str] = [MISSING, "-1"]
     """Values (besides None and NaN) that mean: not known."""
+
+    against: str | None = None
+    """Ask only whether an element is anything else than this class, such as `0` of binding sites of several kinds: the
+    classes are then this one and `other`."""
 
     def build(self, dataset: Dataset) -> TagTask:
         """The task, its classes fixed by the data set; raises `InputError` where labels are no classes of elements."""
@@ -66,13 +73,17 @@ def _labels(dataset: Dataset, name: str, spec: TagSpec) -> list[list[str | None]
     unknown = set(spec.missing)
     found = []
     for place, value in enumerate(raw):
-        values = [None if w in unknown else w for w in _split(value, spec.separator)]
+        values = [None if w in unknown else _asked(w, spec.against) for w in _split(value, spec.separator)]
         if len(values) != lengths[place]:
             raise InputError(
                 f"{row(dataset, place)}: '{name}' labels {len(values)} elements, but the example has {lengths[place]}"
             )
         found.append(values)
     return found
+
+
+def _asked(value: str | None, against: str | None) -> str | None:
+    return value if against is None or value is None or value == against else OTHER
 
 
 def _split(value: Any, separator: str | None) -> Sequence[str | None]:
