@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from exapt.domains import DnaSpec
-from exapt.domains.base import Arrays
+from exapt.domains.base import Arrays, Source
 from exapt.errors import InputError
 from exapt.objectives import SupervisedSpec
 from exapt.studies.corpora import labels_seen, unseen
@@ -25,7 +25,7 @@ def parts(monkeypatch, transductive):
     monkeypatch.setattr(type(domain), "transductive", property(lambda _: transductive))
     raw = read(domain)
     split = SimpleNamespace(test=np.array([1, 4]), pool=np.array([0, 2, 3, 5]))
-    spec = SimpleNamespace(labelled=SimpleNamespace(path="nodes"))
+    spec = SimpleNamespace(labelled=Source(path="nodes"))
     return domain, SimpleNamespace(
         domain=domain, raw=raw, examples=raw, test=raw.subset([1, 4]), split=split, spec=spec
     )
@@ -35,6 +35,16 @@ def test_examples_of_the_test_part_leave_the_corpus(monkeypatch):
     domain, data = parts(monkeypatch, transductive=False)
     left = unseen(data, read(domain, SEQUENCES[::-1]))
     assert left.rows.tolist() == [0, 2, 3, 5]
+
+
+def test_they_leave_every_source_of_the_corpus(monkeypatch, tmp_path):
+    domain, data = parts(monkeypatch, transductive=False)
+    for name, rows in (("a.txt", SEQUENCES[:2]), ("b.txt", SEQUENCES[2:])):
+        (tmp_path / name).write_text("".join(f"{row}\n" for row in rows))
+    corpus = domain.read(Source(path=f"{tmp_path}/a.txt", also=[Source(path=f"{tmp_path}/b.txt")]))
+    left = unseen(data, corpus)
+    assert left.rows.tolist() == [0, 2, 3, 5]
+    assert left.column("source").tolist() == ["a.txt", "b.txt", "b.txt", "b.txt"]
 
 
 def test_where_they_must_stay_their_labels_leave(monkeypatch):

@@ -20,7 +20,7 @@ from exapt.domains.atom_units import factor, factors
 from exapt.domains.atom_warnings import energy_warning
 from exapt.domains.base import Arrays, Dataset, Source
 from exapt.domains.caching import cached
-from exapt.domains.pieces import Piece, Wanted, as_column, finish_columns, require
+from exapt.domains.pieces import Piece, Wanted, as_column, as_objects, finish_columns, require
 from exapt.domains.structure import AtomStore, check
 from exapt.errors import InputError
 from exapt.files import read_json, write_json
@@ -204,11 +204,4 @@ def _taken(said: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> np.ndar
     if "stored" not in said:
         return as_column(said["values"])
     key = said["stored"]
-    return _objects(np.split(arrays[key], arrays[f"{key}_lengths"].cumsum()[:-1]))
-
-
-def _objects(rows: Sequence[np.ndarray]) -> np.ndarray:
-    column = np.empty(len(rows), dtype=object)
-    for place, row in enumerate(rows):
-        column[place] = row
-    return column
+    return as_objects(np.split(arrays[key], arrays[f"{key}_lengths"].cumsum()[:-1]))

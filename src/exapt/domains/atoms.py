@@ -19,9 +19,9 @@ from exapt.domains.atom_batch import batch_of, turned
 from exapt.domains.atom_features import classical_features, fingerprint, in_one_form
 from exapt.domains.atom_reading import Reading, read_atoms
 from exapt.domains.atom_views import AtomViews, random_turns
-from exapt.domains.base import Arrays, Dataset, Domain, Example, Inputs, Masked, Source
+from exapt.domains.base import Arrays, Dataset, Domain, Example, Inputs, Masked, Source, Store
 from exapt.domains.masking import choose
-from exapt.domains.structure import ELEMENTS, AtomStore, unpacked
+from exapt.domains.structure import ELEMENTS, AtomStore, JoinedAtoms, unpacked
 from exapt.domains.targets import element_targets_of, targets_of
 from exapt.domains.views import Transformation
 from exapt.files import write_json
@@ -85,9 +85,13 @@ class AtomsDomain(Domain):
         )
         self.moves = AtomViews(spec.cutoff)
 
-    def read(self, source: Source | Arrays, cache: Path | None = None) -> Dataset:
+    def read_one(self, source: Source | Arrays, cache: Path | None = None) -> Dataset:
         """Every structure with all columns of its file; those per atom are object arrays of (n, …)."""
         return read_atoms(source, self.spec.reading, cache)
+
+    def end_to_end(self, stores: Sequence[Store]) -> Store:
+        """As every domain; what atoms keep beside their places (SMILES, counts of pairs) goes along."""
+        return JoinedAtoms([store for store in stores if isinstance(store, AtomStore)])
 
     def collate(self, examples: Sequence[Example]) -> Batch:
         batch = batch_of([unpacked(e.inputs) for e in examples], self.spec.cutoff)

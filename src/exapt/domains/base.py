@@ -12,7 +12,7 @@ from typing import Any, ClassVar, Literal, NamedTuple, Protocol, Self
 
 import numpy as np
 import torch
-from pydantic import Field
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 
 from exapt.batch import Batch
 from exapt.domains.views import Transformation
@@ -49,6 +49,26 @@ class Source(Spec):
     """Read at most so many examples, from the start."""
     header: list[str] | None = Field(default=None, min_length=1)
     """Names of the columns of a csv or tsv that has no header line."""
+    also: list[Source] = []
+    """Further sources of the same field, read after this one, each with keys of its own (`limit` says how much of it).
+    All columns are there for all examples, missing where a source lacks them; the column `source` says whence each
+    example came."""
+
+    def each(self) -> list[Source]:
+        """This source and the further ones, one by one, in order."""
+        alone = self.model_copy(update={"also": []})
+        return [alone, *(one for further in self.also for one in further.each())]
+
+    @property
+    def name(self) -> str:
+        """What messages and reports call it."""
+        return " + ".join(one.path for one in self.each())
+
+    @model_serializer(mode="wrap")
+    def _without_empty(self, plainly: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """`also` is left out where there is none: whatever was made of one source keeps its name."""
+        plain: dict[str, Any] = plainly(self)
+        return plain if self.also else {key: value for key, value in plain.items() if key != "also"}
 
 
 MISSING = "?"
@@ -68,6 +88,11 @@ class Arrays:
     split: str | None = None
     path: str = "memory"
     """The name in messages."""
+
+    @property
+    def name(self) -> str:
+        """What messages and reports call it."""
+        return self.path
 
 
 @dataclass(frozen=True)
@@ -148,6 +173,8 @@ class Dataset:
     """How many records were left out when reading, by reason."""
     roles: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """Which columns the source named as `label`, `group` and `split`."""
+    parts: tuple[tuple[str, int], ...] = ()
+    """Of several sources: the path of each, and the row of the store that its examples begin at."""
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -165,6 +192,12 @@ class Dataset:
     def lengths(self) -> np.ndarray:
         """(n,) elements of each example."""
         return self.store.lengths[self.rows]
+
+    def where(self, place: int) -> str:
+        """File and row of an example for messages, counted from 1 below any header."""
+        row = int(self.rows[place])
+        path, first = next((part for part in reversed(self.parts) if part[1] <= row), (self.source, 0))
+        return f"{path}: row {row - first + 1}"
 
     def subset(self, places: Sequence[int] | np.ndarray) -> Self:
         """The examples at some places, in the order asked for."""
@@ -220,9 +253,23 @@ class Domain(ABC):
         then stays in the corpus, as the field does it."""
         return False
 
-    @abstractmethod
     def read(self, source: Source | Arrays, cache: Path | None = None) -> Dataset:
-        """Read a source into a data set; large corpora are encoded once into `cache` and memory-mapped from there."""
+        """Read a source into a data set, and the further ones it names after it."""
+        from exapt.domains.joining import joined  # not above: it is built on this file
+
+        if isinstance(source, Arrays) or not source.also:
+            return self.read_one(source, cache)
+        return joined([self.read_one(one, cache) for one in source.each()], self.end_to_end)
+
+    @abstractmethod
+    def read_one(self, source: Source | Arrays, cache: Path | None = None) -> Dataset:
+        """Read a single source; large corpora are encoded once into `cache` and memory-mapped from there."""
+
+    def end_to_end(self, stores: Sequence[Store]) -> Store:
+        """Several stores as one, nothing copied."""
+        from exapt.domains.stores import JoinedStore  # not above, as `joined`
+
+        return JoinedStore(stores)
 
     @abstractmethod
     def collate(self, examples: Sequence[Example]) -> Batch:

@@ -91,6 +91,7 @@ class GraphSpec(Spec):
         """Learn from a corpus how nodes are described and scaled."""
         if corpus is None:
             raise InputError("domain graph: what describes a node is learnt from a corpus; give one")
+        one_source(corpus)
         raw = read_raw(corpus, self.choice(corpus, self.columns))
         joined = self.join(raw)
         learnt = learn_features(raw, joined.links, self.features, self.scale, self.degrees)
@@ -130,6 +131,11 @@ class GraphDomain(Domain):
         return self.spec.level == "node"
 
     def read(self, source: Source | Arrays, cache: Path | None = None) -> Dataset:
+        """As every domain, of one source."""
+        one_source(source)
+        return super().read(source, cache)
+
+    def read_one(self, source: Source | Arrays, cache: Path | None = None) -> Dataset:
         """Every node or every graph; isolated nodes stay. Raises `InputError` for other features than the corpus's."""
         names = self.features.names
         for name in Wanted.of(source, ()).others:
@@ -279,6 +285,15 @@ class GraphDomain(Domain):
         learned = {"features": self.features._asdict(), "carried": self.carried, "longest": self.longest}
         plain = {"spec": self.spec.plain(), "learned": learned | {"corpus": self.corpus}}
         write_json(folder / "domain.json", plain)
+
+
+def one_source(source: Source | Arrays) -> None:
+    """Raise `InputError` for several: a node's neighbours are known within one, and its features are learnt from it."""
+    if isinstance(source, Source) and source.also:
+        raise InputError(
+            f"{source.path}: also: domain.kind=graph reads one source, whose nodes are described in one way; put all "
+            "graphs into one file or folder"
+        )
 
 
 def _each(share: Share) -> list[float]:

@@ -75,7 +75,7 @@ class MoleculeDomain(TokenDomain):
         super().__init__(VOCABULARY, spec.length)
         self.spec: MoleculeSpec = spec
 
-    def read(self, source: Source | Arrays, cache: Path | None = None) -> Dataset:
+    def read_one(self, source: Source | Arrays, cache: Path | None = None) -> Dataset:
         rdkit()
         opened = _open(source)
         key = f"{self.digest()}-{self.spec.length}"

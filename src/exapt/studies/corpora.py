@@ -24,7 +24,7 @@ def same_data(data: Labelled, folder: RunFolder) -> None:
     noted = folder.note().get("data")
     if noted is not None and noted["key"] != data.key:
         raise InputError(
-            f"{data.spec.labelled.path}: not the data that {folder.path} was begun with; "
+            f"{data.spec.labelled.name}: not the data that {folder.path} was begun with; "
             "put the former file back, or choose another folder with --out"
         )
 
@@ -70,7 +70,7 @@ def _unlabelled(data: Labelled, corpus: Dataset) -> Dataset:
         return corpus
     if corpus.store.fingerprint() != data.raw.store.fingerprint():
         raise InputError(
-            f"{corpus.source}: its labels may be those of test examples of {data.spec.labelled.path}, and which ones "
+            f"{corpus.source}: its labels may be those of test examples of {data.spec.labelled.name}, and which ones "
             "cannot be told; give the same file as both, or leave corpus.label out"
         )
     tests = np.isin(corpus.rows, data.test.rows)
