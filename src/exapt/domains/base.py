@@ -307,6 +307,10 @@ class Domain(ABC):
         """(k,) uint64 hashes of the example's parts, for overlap with other data."""
         raise InputError(f"{type(self).__name__}: this domain has no fingerprints")
 
+    def scaffolds(self, dataset: Dataset) -> list[str]:
+        """A name for each example's scaffold, for a split that keeps those of one scaffold together."""
+        raise InputError(f"{dataset.source}: split.by=scaffold is for molecules; valid: domain.kind=atoms or molecule")
+
     def augment(self, batch: Batch, rng: torch.Generator) -> Batch:
         """A random change that keeps what a batch means (for DNA, the other strand); by default none."""
         return batch
