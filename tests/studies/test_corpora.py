@@ -71,3 +71,10 @@ def test_labels_are_counted_with_those_of_the_pool(monkeypatch):
     domain, data = parts(monkeypatch, transductive=False)
     corpus = domain.read(Arrays([*SEQUENCES, "GGGGGG"], {"kind": ["0", "", "1", "1", "0", "1", "0"]}, label="kind"))
     assert labels_seen(data, unseen(data, corpus)) == {"labels": 5, "of_the_pool": 4}
+
+
+def test_labels_of_several_columns_are_counted_one_by_one(monkeypatch):
+    domain, data = parts(monkeypatch, transductive=False)
+    columns = {"a": [1.5, None, 2.0, None, None, None], "b": [[0.1] * 6, None, None, [1.0] * 6, None, None]}
+    corpus = domain.read(Arrays(SEQUENCES, columns, label=["a", "b"]))
+    assert labels_seen(data, corpus) == {"labels": 4, "of_the_pool": 3}

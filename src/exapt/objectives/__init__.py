@@ -14,6 +14,8 @@ from exapt.objectives.guess import Guess
 from exapt.objectives.infomax import InfomaxSpec
 from exapt.objectives.masked import MaskedSpec
 from exapt.objectives.potential import PotentialSpec
+from exapt.objectives.properties import PropertiesSpec
+from exapt.objectives.property import PropertySpec
 from exapt.objectives.rebuild import RebuildSpec
 from exapt.objectives.sigreg import SigregSpec
 from exapt.objectives.simclr import SimclrSpec
@@ -35,6 +37,7 @@ ObjectiveSpec = Annotated[
     | SupervisedSpec
     | PotentialSpec
     | DenoiseSpec
+    | PropertiesSpec
     | BatterySpec,
     Field(discriminator="kind"),
 ]
@@ -55,6 +58,8 @@ __all__ = [
     "Objective",
     "ObjectiveSpec",
     "PotentialSpec",
+    "PropertiesSpec",
+    "PropertySpec",
     "RebuildSpec",
     "SigregSpec",
     "SimclrSpec",

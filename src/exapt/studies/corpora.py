@@ -9,7 +9,7 @@ from dataclasses import replace
 import numpy as np
 
 from exapt.domains.base import Dataset, Domain
-from exapt.domains.labels import word
+from exapt.domains.label_values import absent
 from exapt.errors import InputError
 from exapt.studies.folder import RunFolder
 from exapt.studies.labelled import Labelled
@@ -51,13 +51,16 @@ def unseen(data: Labelled, corpus: Dataset) -> Dataset:
 
 
 def labels_seen(data: Labelled, corpus: Dataset) -> dict[str, int]:
-    """How many labels a corpus holds, and how many of its labelled examples equal one of the pool that budgets are
-    drawn from."""
-    (name,) = corpus.roles.get("label", ()) or ("",)
-    there = np.array([word(value) is not None for value in corpus.column(name)], dtype=bool)
+    """How many labels a corpus holds, in all columns that it names, and how many of its labelled examples equal one of
+    the pool that budgets are drawn from."""
+    columns = [corpus.column(name) for name in corpus.roles.get("label", ())]
+    there = np.array([[not absent(value) for value in column] for column in columns], dtype=bool)
     pool = set(_contents(data.examples.subset(data.split.pool), data.domain))
-    known = corpus.subset(np.flatnonzero(there))
-    return {"labels": len(known), "of_the_pool": sum(content in pool for content in _contents(known, data.domain))}
+    known = corpus.subset(np.flatnonzero(there.any(0)))
+    return {
+        "labels": int(there.sum()),
+        "of_the_pool": sum(content in pool for content in _contents(known, data.domain)),
+    }
 
 
 def _unlabelled(data: Labelled, corpus: Dataset) -> Dataset:

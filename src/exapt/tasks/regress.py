@@ -13,7 +13,8 @@ from torch import Tensor, nn
 
 from exapt.batch import Batch
 from exapt.domains.base import Dataset
-from exapt.domains.labels import Missing, label_columns, refuse_empty, row, word
+from exapt.domains.label_values import numbers, scale_of
+from exapt.domains.labels import Missing, label_columns, refuse_empty
 from exapt.errors import InputError
 from exapt.objectives.base import Loss
 from exapt.spec import Spec
@@ -30,6 +31,7 @@ METRICS: dict[str, tuple[str, Callable[[np.ndarray, np.ndarray], float | None]]]
 WORST = -9.0
 """The lowest score of one example: three standard deviations off."""
 STRATA = 10
+ADVICE = "a regression needs numbers (names need task.kind=classify)"
 
 
 class RegressSpec(Spec):
@@ -55,7 +57,7 @@ class RegressSpec(Spec):
                 raise InputError(
                     f"{dataset.source}: column '{name}' holds {held}; a regression needs different numbers"
                 )
-        return RegressTask(self, names, *_scale(values))
+        return RegressTask(self, names, *scale_of(values))
 
 
 class RegressTask(Task):
@@ -95,7 +97,7 @@ class RegressTask(Task):
     def calibrated(self, train: Dataset) -> Self:
         """Centre and scale of the training labels alone; the unit of scores stays."""
         task = copy(self)
-        task.centre, task.scale = _scale(self.truth(train))
+        task.centre, task.scale = scale_of(self.truth(train))
         return task
 
     def strata(self, dataset: Dataset) -> np.ndarray:
@@ -163,41 +165,10 @@ class RegressTask(Task):
         return np.asarray(values, dtype=np.float64).reshape(-1, self.outputs)
 
 
-def _scale(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(K,) means and standard deviations of the known values; 0 and 1 where there is nothing to go by."""
-    seen = np.isfinite(values)
-    count = np.maximum(seen.sum(0), 1)
-    centre = np.where(seen, values, 0.0).sum(0) / count
-    deviation = np.sqrt(np.where(seen, (values - centre) ** 2, 0.0).sum(0) / count)
-    return centre, np.where(deviation > 1e-12 * np.maximum(np.abs(centre), 1e-300), deviation, 1.0)
-
-
 def _values(dataset: Dataset, names: list[str], missing: Missing) -> np.ndarray:
     """(n, K) float64, NaN where missing; raises `InputError` naming file and row of what is no number."""
-    columns = [_numbers(dataset, name) for name in names]
+    columns = [numbers(dataset, name, ADVICE) for name in names]
     if missing == "refuse" or (missing == "auto" and len(names) == 1):
         for name, column in zip(names, columns, strict=True):
             refuse_empty(dataset, name, np.isnan(column))
     return np.stack(columns, 1)
-
-
-def _numbers(dataset: Dataset, name: str) -> np.ndarray:
-    raw = dataset.column(name)
-    if np.issubdtype(raw.dtype, np.number):
-        values = raw.astype(np.float64)
-    else:
-        values = np.array([_number(dataset, name, place, value) for place, value in enumerate(raw)])
-    infinite = np.flatnonzero(np.isinf(values))
-    if len(infinite):
-        raise InputError(f"{row(dataset, int(infinite[0]))}: '{name}' is infinite; a regression needs finite numbers")
-    return values
-
-
-def _number(dataset: Dataset, name: str, place: int, value: Any) -> float:
-    text = word(value)
-    try:
-        return np.nan if text is None else float(text)
-    except ValueError:
-        raise InputError(
-            f"{row(dataset, place)}: '{name}' is '{text}'; a regression needs numbers (names need task.kind=classify)"
-        ) from None
