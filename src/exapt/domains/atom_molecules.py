@@ -110,7 +110,10 @@ def embed(molecule: Any, conformers: int, seed: int) -> np.ndarray | None:
     settings.numThreads, settings.maxIterations = 1, TRIES
     for random in (False, True):
         settings.useRandomCoords = random
-        found = list(rdDistGeom.EmbedMultipleConfs(molecule, conformers, settings))
+        try:
+            found = list(rdDistGeom.EmbedMultipleConfs(molecule, conformers, settings))
+        except RuntimeError:  # its bounds contradict each other, as those of a sulphur with too many bonds
+            return None
         if found:
             places = np.array([molecule.GetConformer(i).GetPositions() for i in found])
             return apart(places, [list(part) for part in GetMolFrags(molecule)])

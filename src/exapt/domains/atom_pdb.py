@@ -38,8 +38,8 @@ BACKBONE = frozenset({"N", "CA", "C", "O"})
 def read_pdb(lines: IO[str], name: str, backbone_only: bool = False) -> Iterator[Frame | InputError]:
     """A frame for every model, of all its atoms or of amino acids' backbones alone.
 
-    Columns: `residue` (n,) which residue each atom is of, counted from 0; `amino_acid` one letter an atom, the amino acid
-    at each Cα and '?' elsewhere; `sequence` a letter a residue.
+    Columns: `residue` (n,) which residue each atom is of, counted from 0; `amino_acid` one letter an atom, the amino
+    acid at each Cα and '?' elsewhere; `sequence` a letter a residue.
     """
     atoms: list[Line] = []
     model = 1
