@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from sklearn import metrics as oracle
 from task_standins import batch_of, dataset
 
-from exapt.domains import ProteinSpec, from_arrays
+from exapt.domains import DnaSpec, ProteinSpec, from_arrays
 from exapt.errors import InputError
 from exapt.tasks import RegressSpec, TagSpec, load_task
 
@@ -236,3 +236,16 @@ def test_ends_that_collate_adds_have_no_label() -> None:
 def test_tag_is_restored_from_its_plain_form() -> None:
     task = TagSpec(metric="macro-F1", separator=",").build(structure(["H,E"], [2]))
     assert load_task(task.plain()).plain() == task.plain()
+
+
+def test_numbers_over_all_elements_are_divided_by_how_many_there_are() -> None:
+    source = from_arrays(["ACGT", "AC", "ACGTAC"], label=[8.0, 3.0, 6.0])
+    data = DnaSpec().build().read(source)
+    per = RegressSpec(per="element").build(data)
+    assert per.attach(data).targets["label"].ravel().tolist() == [2.0, 1.5, 1.0]
+    assert per.centre.tolist() == [1.5]
+
+
+def test_a_key_that_came_later_is_written_only_where_it_says_something() -> None:
+    assert "per" not in RegressSpec().plain() and RegressSpec(per="element").plain()["per"] == "element"
+    assert RegressSpec.parse(RegressSpec().plain()) == RegressSpec()

@@ -12,7 +12,7 @@ from typing import Any, ClassVar, Literal, NamedTuple, Protocol, Self
 
 import numpy as np
 import torch
-from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
+from pydantic import Field
 
 from exapt.batch import Batch
 from exapt.domains.views import Transformation
@@ -22,6 +22,8 @@ from exapt.spec import Spec
 
 class Source(Spec):
     """Where examples come from, and which columns of the file matter."""
+
+    later = ("also",)
 
     path: str
     """A file, a folder of files of one kind, a member of an archive `file.zip::member`, or `hf:owner/name` (optionally
@@ -63,12 +65,6 @@ class Source(Spec):
     def name(self) -> str:
         """What messages and reports call it."""
         return " + ".join(one.path for one in self.each())
-
-    @model_serializer(mode="wrap")
-    def _without_empty(self, plainly: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """`also` is left out where there is none: whatever was made of one source keeps its name."""
-        plain: dict[str, Any] = plainly(self)
-        return plain if self.also else {key: value for key, value in plain.items() if key != "also"}
 
 
 MISSING = "?"

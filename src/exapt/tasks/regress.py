@@ -37,19 +37,24 @@ ADVICE = "a regression needs numbers (names need task.kind=classify)"
 class RegressSpec(Spec):
     """One number an example, or several (`label: [a, b]`)."""
 
+    later = ("per",)
+
     kind: Literal["regress"] = "regress"
     metric: Literal["R2", "Pearson", "Spearman", "MAE"] = "R2"
     """What is measured, a mean over columns; MAE counts downwards, in the label's units (of one column) or in
     standard deviations (of several)."""
     missing: Missing = "auto"
     """Whether an empty or NaN label is refused, or ignored as unknown; auto: refused where there is one column."""
+    per: Literal["example", "element"] = "example"
+    """`element`: the number of an example is over all its elements, and is divided by how many they are: the energy of
+    a crystal becomes that of an atom."""
     head: HeadSpec = HeadSpec()
     """What stands between features and outputs."""
 
     def build(self, dataset: Dataset) -> RegressTask:
         """The task on the data set's scale; raises `InputError` for labels that are no numbers, or all the same."""
         names = label_columns(dataset)
-        values = _values(dataset, names, self.missing)
+        values = _values(dataset, names, self)
         for name, column in zip(names, values.T, strict=True):
             known = column[np.isfinite(column)]
             if len(known) < 2 or known.min() == known.max():
@@ -84,7 +89,7 @@ class RegressTask(Task):
         return task
 
     def attach(self, dataset: Dataset) -> Dataset:
-        values = _values(dataset, self.columns, self.spec.missing)
+        values = _values(dataset, self.columns, self.spec)
         return replace(dataset, targets={**dataset.targets, "label": values})
 
     def head(self, width: int, seed: int | None = None) -> nn.Module:
@@ -165,10 +170,11 @@ class RegressTask(Task):
         return np.asarray(values, dtype=np.float64).reshape(-1, self.outputs)
 
 
-def _values(dataset: Dataset, names: list[str], missing: Missing) -> np.ndarray:
+def _values(dataset: Dataset, names: list[str], spec: RegressSpec) -> np.ndarray:
     """(n, K) float64, NaN where missing; raises `InputError` naming file and row of what is no number."""
     columns = [numbers(dataset, name, ADVICE) for name in names]
-    if missing == "refuse" or (missing == "auto" and len(names) == 1):
+    if spec.missing == "refuse" or (spec.missing == "auto" and len(names) == 1):
         for name, column in zip(names, columns, strict=True):
             refuse_empty(dataset, name, np.isnan(column))
-    return np.stack(columns, 1)
+    values = np.stack(columns, 1)
+    return values / np.maximum(dataset.lengths, 1)[:, None] if spec.per == "element" else values
