@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -13,6 +14,8 @@ from exapt.domains.base import Dataset, Store
 from exapt.domains.pieces import as_column, as_objects
 from exapt.errors import InputError
 
+SCHEME = re.compile(r"[a-z]{2,}:(?!:)")
+"""How names begin that are no paths: `hf:`, `rdkit:`."""
 SOURCE = "source"
 """The column that says which source an example came from."""
 
@@ -41,10 +44,11 @@ def joined(parts: Sequence[Dataset], end_to_end: Callable[[Sequence[Store]], Sto
 
 
 def _names(parts: Sequence[Dataset]) -> list[str]:
-    """What each source is called: the last part of its path, with a number where that is not its alone."""
+    """What each source is called: the last part of its path, or the whole name of one that is no file; with a number
+    where that is not its alone."""
     names: list[str] = []
     for part in parts:
-        name = Path(part.source).name or part.source
+        name = part.source if SCHEME.match(part.source) else Path(part.source).name or part.source
         names.append(name if name not in names else f"{name} ({len(names) + 1})")
     return names
 
