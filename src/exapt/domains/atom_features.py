@@ -56,7 +56,7 @@ def atom_store(dataset: Dataset) -> AtomStore:
     store = dataset.store
     if isinstance(store, AtomStore):
         return store
-    structures = [unpacked(store[row]) for row in range(len(store))]
+    structures = [unpacked(np.asarray(store[row], dtype=np.float64)) for row in range(len(store))]
     return AtomStore.of(structures, getattr(store, "smiles", None) or [""] * len(structures))
 
 
