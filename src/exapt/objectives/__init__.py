@@ -12,6 +12,7 @@ from exapt.objectives.communities import CommunitiesSpec
 from exapt.objectives.denoise import DenoiseSpec
 from exapt.objectives.guess import Guess
 from exapt.objectives.infomax import InfomaxSpec
+from exapt.objectives.infomax3d import Infomax3dSpec
 from exapt.objectives.masked import MaskedSpec
 from exapt.objectives.potential import PotentialSpec
 from exapt.objectives.properties import PropertiesSpec
@@ -38,6 +39,7 @@ ObjectiveSpec = Annotated[
     | PotentialSpec
     | DenoiseSpec
     | PropertiesSpec
+    | Infomax3dSpec
     | BatterySpec,
     Field(discriminator="kind"),
 ]
@@ -52,6 +54,7 @@ __all__ = [
     "CommunitiesSpec",
     "DenoiseSpec",
     "Guess",
+    "Infomax3dSpec",
     "InfomaxSpec",
     "Loss",
     "MaskedSpec",
