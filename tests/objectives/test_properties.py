@@ -24,6 +24,7 @@ from exapt.domains.structure import Structure
 from exapt.errors import InputError
 from exapt.objectives import BatterySpec, PropertiesSpec
 from exapt.objectives.properties import Properties
+from exapt.objectives.property_answers import answers
 
 NAN = float("nan")
 SEQUENCES = ["ACGTACGT", "AAAAAA", "CCCC", "GTGTGTG", "ACACA"]
@@ -444,3 +445,34 @@ def test_a_vector_may_be_learnt_as_three_numbers() -> None:
     assert isinstance(heads, dict) and heads["dipole"].size == 3
     loss = atoms.objective(atoms.backbone, atoms.batch, rng())
     assert loss.value.isfinite() and atoms.objective.of_elements is None
+
+
+def test_answers_are_in_the_units_of_the_labels_and_need_none() -> None:
+    bench = Bench()
+    plain = bench.domain.read(Arrays(SEQUENCES))
+    batch = bench.domain.collate([plain[i] for i in range(5)])
+    said = answers(bench.objective, bench.backbone, batch)
+    assert list(said) == list(bench.objective.heads)
+    heads, level, elements = bench.objective.heads, bench.objective.of_examples, bench.objective.of_elements
+    assert level is not None and elements is not None
+    pooled = bench.backbone(batch).pooled("mean")
+    raw = level.out(pooled)
+    gap = heads["gap"]
+    assert gap.scale and gap.centre
+    torch.testing.assert_close(said["gap"], raw[:, 0] * gap.scale[0] + gap.centre[0])
+    assert said["pair"].shape == (5, 2) and said["charge"].shape == (int(batch.offsets[-1]),)
+    assert said["kind"].shape == (5, 3) and said["tags"].shape == (int(batch.offsets[-1]), 2)
+    torch.testing.assert_close(said["kind"].sum(1), torch.ones(5, dtype=torch.float64))
+    assert ((said["toxic"] > 0) & (said["toxic"] < 1)).all()
+
+
+def test_extensive_answers_add_up_over_distant_parts() -> None:
+    atoms = Atoms({"energy": {"extensive": True}})
+    batch = atoms.batch
+    assert batch.positions is not None
+    said = answers(atoms.objective, atoms.backbone, batch)["energy"]
+    far = batch.positions + 1000.0 * batch.segments[:, None]
+    both = replace(batch, positions=far, offsets=batch.offsets[[0, -1]], targets={}, whole=None)
+    together = answers(atoms.objective, atoms.backbone, both)["energy"]
+    torch.testing.assert_close(together[0], said.sum(), rtol=1e-9, atol=1e-9)
+    assert abs(float(said[0]) - atoms.energies[0]) < 50.0, "the elements' own energies are put back"
