@@ -24,6 +24,7 @@ from exapt.domains.structure import Structure
 from exapt.errors import InputError
 from exapt.objectives import BatterySpec, PropertiesSpec
 from exapt.objectives.properties import Properties
+from exapt.objectives.property_answers import answers
 
 NAN = float("nan")
 SEQUENCES = ["ACGTACGT", "AAAAAA", "CCCC", "GTGTGTG", "ACACA"]
@@ -238,6 +239,14 @@ def test_what_is_guessed_is_of_one_kind_or_refused() -> None:
         mixed.objective.guess(mixed.backbone, mixed.batch, rng())
 
 
+def test_columns_of_one_value_may_be_left_out() -> None:
+    columns = {"gap": COLUMNS["gap"], "same": [1, 1, None, 1, 1], "none": [None] * 5}
+    heads = Bench(columns, constant="drop").spec.heads
+    assert isinstance(heads, dict) and list(heads) == ["gap"]
+    with pytest.raises(InputError, match="no column is left: all of same, none hold one value"):
+        Bench({n: columns[n] for n in ("same", "none")}, constant="drop")
+
+
 WORDS = ["a", "b", "a", "b", "a"]
 
 
@@ -245,16 +254,23 @@ WORDS = ["a", "b", "a", "b", "a"]
     ("column", "head", "message"),
     [
         (WORDS, {"column": "labell"}, r"heads\.x: no column 'labell' was read; did you mean 'label'"),
-        ([2.0] * 5, {}, "column 'label' holds only 2; a head needs different values"),
-        (["a"] * 5, {}, "column 'label' holds only 'a'; a classification needs at least two classes"),
-        ([1, 1, None, 1, 1], {"kind": "binary"}, "holds only 1; a label needs both 0 and 1"),
+        ([2.0] * 5, {}, r"column 'label' holds only '2'; .*leave it out, or set objective\.constant=drop"),
+        (["a"] * 5, {"kind": "classes"}, "column 'label' holds only 'a'; a head needs different labels"),
+        (
+            ["?", "-1", "1", "1", "1"],
+            {"kind": "classes"},
+            "holds only '1'; a classification needs at least two classes",
+        ),
+        ([[1.0, 2.0]] * 4 + [None], {}, "holds only 1, 2; a head needs different values"),
+        ([1, 1, None, 1, 1], {"kind": "binary"}, "column 'label' holds only '1'; a head needs different labels"),
+        ([1, 1, -1, 1, 1], {"kind": "binary"}, "holds only 1; a label needs both 0 and 1"),
         ([None] * 5, {}, "column 'label' holds no label at all"),
         ([1.0, 2.0, math.inf, 3.5, 4.0], {}, "row 3: 'label' is infinite"),
         ([1.0, 2.0, "high", 3.5, 4.0], {"kind": "value"}, "row 3: 'label' is 'high'; valid: a finite number"),
         ([1, 0, 2, 1, 0], {"kind": "binary"}, "row 3: 'label' holds '2'; valid: 0, 1, yes, no or nothing"),
         (WORDS, {"classes": ["a", "c"]}, "row 2: 'label' holds 'b'; known classes: a, c"),
         ([f"w{i}" * 9 for i in range(4)] + ["w0"], {"kind": "classes", "extensive": True}, "extensive: only a value"),
-        (WORDS, {"extensive": True}, "'x' is classes per example; extensive is for a value per example"),
+        (WORDS, {"extensive": True}, "'label' is classes per example; extensive is for a value per example"),
         (["HE"] * 4 + ["H"], {"per": "element"}, "row 1: 'label' labels 2 elements, but the example has 8"),
         ([[0.5] * 8, [0.1] * 5, None, None, None], {}, "row 2: 'label' labels 5 elements, but the example has 6"),
         ([[0.5, 1.0], 2.0, None, None, None], {}, "row 2: 'label' is a single value, and elsewhere a list"),
@@ -429,3 +445,34 @@ def test_a_vector_may_be_learnt_as_three_numbers() -> None:
     assert isinstance(heads, dict) and heads["dipole"].size == 3
     loss = atoms.objective(atoms.backbone, atoms.batch, rng())
     assert loss.value.isfinite() and atoms.objective.of_elements is None
+
+
+def test_answers_are_in_the_units_of_the_labels_and_need_none() -> None:
+    bench = Bench()
+    plain = bench.domain.read(Arrays(SEQUENCES))
+    batch = bench.domain.collate([plain[i] for i in range(5)])
+    said = answers(bench.objective, bench.backbone, batch)
+    assert list(said) == list(bench.objective.heads)
+    heads, level, elements = bench.objective.heads, bench.objective.of_examples, bench.objective.of_elements
+    assert level is not None and elements is not None
+    pooled = bench.backbone(batch).pooled("mean")
+    raw = level.out(pooled)
+    gap = heads["gap"]
+    assert gap.scale and gap.centre
+    torch.testing.assert_close(said["gap"], raw[:, 0] * gap.scale[0] + gap.centre[0])
+    assert said["pair"].shape == (5, 2) and said["charge"].shape == (int(batch.offsets[-1]),)
+    assert said["kind"].shape == (5, 3) and said["tags"].shape == (int(batch.offsets[-1]), 2)
+    torch.testing.assert_close(said["kind"].sum(1), torch.ones(5, dtype=torch.float64))
+    assert ((said["toxic"] > 0) & (said["toxic"] < 1)).all()
+
+
+def test_extensive_answers_add_up_over_distant_parts() -> None:
+    atoms = Atoms({"energy": {"extensive": True}})
+    batch = atoms.batch
+    assert batch.positions is not None
+    said = answers(atoms.objective, atoms.backbone, batch)["energy"]
+    far = batch.positions + 1000.0 * batch.segments[:, None]
+    both = replace(batch, positions=far, offsets=batch.offsets[[0, -1]], targets={}, whole=None)
+    together = answers(atoms.objective, atoms.backbone, both)["energy"]
+    torch.testing.assert_close(together[0], said.sum(), rtol=1e-9, atol=1e-9)
+    assert abs(float(said[0]) - atoms.energies[0]) < 50.0, "the elements' own energies are put back"

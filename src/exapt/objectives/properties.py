@@ -20,11 +20,13 @@ from torch.nn import functional as F
 from exapt.backbones.base import Backbone
 from exapt.batch import Batch, Features, segment_mean
 from exapt.domains.base import Dataset, Domain
+from exapt.domains.labels import listed
 from exapt.errors import InputError, nearest
 from exapt.objectives.base import Loss, Objective, PretextSpec
 from exapt.objectives.guess import Guess
 from exapt.objectives.property import NUMERIC, PropertySpec
-from exapt.objectives.property_heads import Heads, in_order
+from exapt.objectives.property_heads import Heads, Said, in_order
+from exapt.objectives.property_kinds import only
 from exapt.objectives.property_labels import encoded, settled
 from exapt.objectives.weighing import Uncertainty
 from exapt.spec import digest
@@ -46,6 +48,9 @@ class PropertiesSpec(PretextSpec):
     hidden: PositiveInt | None = None
     """Width of a layer between the features of elements and all linear heads, before an example's are averaged; None:
     heads are linear in the features."""
+    constant: Literal["refuse", "drop"] = "refuse"
+    """What a column of one value, or of no labels, does: stop, or be left out. With many columns of few labels some may
+    end up so."""
     augment: bool = False
     """Train on one random view of each example (`domain.views`), as contrastive objectives do."""
 
@@ -65,10 +70,20 @@ class PropertiesSpec(PretextSpec):
         heads = self._named(dataset)
         for name, head in heads.items():
             _check_read(name, head.column or name, dataset, domain)
-        done = {
-            n: head if head.column and head.known else settled(head, n, dataset, domain) for n, head in heads.items()
-        }
-        return self.model_copy(update={"heads": done})
+        done = {name: head for name, head in heads.items() if head.column and head.known}
+        for name in [name for name in heads if name not in done]:
+            head = heads[name].model_copy(update={"column": heads[name].column or name})
+            held = only(dataset, head)
+            if not held:
+                done[name] = settled(head, dataset, domain)
+            elif self.constant == "refuse":
+                raise InputError(
+                    f"{dataset.source}: column '{head.column}' holds {held}; a head needs different labels: leave it "
+                    "out, or set objective.constant=drop"
+                )
+        if not done:
+            raise InputError(f"{dataset.source}: no column is left: all of {listed(list(heads))} hold one value")
+        return self.model_copy(update={"heads": {name: done[name] for name in heads if name in done}})
 
     def attach(self, dataset: Dataset, domain: Domain) -> Dataset:
         """The corpus with the labels of every head, standardised; raises `InputError` naming the row of a bad one."""
@@ -192,22 +207,19 @@ class Properties(Objective):
 
     def costs(self, features: Features, batch: Batch) -> tuple[Tensor, Tensor]:
         """(H,) the summed loss of every head, and (H,) how many labels it is of."""
-        given, name = self._given(features), self.target
         found = []
-        for level in self.levels:
+        for level, said in self.said(features):
             targets = batch.targets if level.per == "example" else batch.element_targets
-            if name not in targets:
-                raise InputError(
-                    "objective.kind=properties: these examples carry no labels; attach them to the data set"
-                )
-            found.append(level.costs(level(features, self._items(level, given, features)), targets[name]))
+            if self.target not in targets:
+                raise InputError("objective.kind=properties: these examples carry no labels; attach them to the set")
+            found.append(level.costs(said, targets[self.target]))
         return torch.cat([sums for sums, _ in found]), torch.cat([counts for _, counts in found])
 
-    def _given(self, features: Features) -> Tensor:
-        return features.elements if self.trunk is None else F.silu(self.trunk(features.elements))
-
-    def _items(self, level: Heads, given: Tensor, features: Features) -> Tensor:
-        return segment_mean(given, features.offsets) if level.per == "example" else given
+    def said(self, features: Features) -> list[tuple[Heads, Said]]:
+        """What the heads of either kind of item say, on the corpus's scale."""
+        given = features.elements if self.trunk is None else F.silu(self.trunk(features.elements))
+        items = {"example": segment_mean(given, features.offsets), "element": given}
+        return [(level, level(features, items[level.per])) for level in self.levels]
 
     def _terms(self, losses: Tensor, seen: Tensor) -> dict[str, float | Tensor]:
         """The loss of every head, in a batch without its labels the last there was, and its log-variance."""
@@ -243,8 +255,7 @@ class Properties(Objective):
         kind, level = self._one_kind, self.of_examples
         if kind is None or level is None:
             return super().guess(backbone, batch, rng)
-        features = backbone(batch)
-        said = level(features, self._items(level, self._given(features), features))
+        ((_, said),) = self.said(backbone(batch))
         output = {"values": said.numbers, "labels": said.binary, "classes": (said.classes or [said.binary])[0]}[kind]
         if self.target in batch.targets:
             target = batch.targets[self.target].to(output)

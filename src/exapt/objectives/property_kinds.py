@@ -16,6 +16,21 @@ MOST_CLASSES = 20
 """Whole numbers of more kinds than this are taken as numbers."""
 
 
+def only(dataset: Dataset, spec: PropertySpec) -> str:
+    """What a column holds that teaches nothing: no label at all, or one alone; '' where there are different ones."""
+    assert spec.column is not None
+    raw, unknown = dataset.column(spec.column), spec.missing or (MISSING,)
+    there = [place for place, value in enumerate(raw) if not absent(value, unknown)]
+    if not there:
+        return "no label at all"
+    lists = {is_list(raw[place]) for place in there}
+    if len(lists) > 1:
+        return ""
+    per = spec.per or _per(dataset, spec, there, lists.pop())
+    words, _ = _distinct([raw[place] for place in there], spec, per)
+    return "" if len(words) > 1 else f"only '{min(words, default='')}'"
+
+
 def found_out(dataset: Dataset, domain: Domain, spec: PropertySpec) -> tuple[Kind, Per]:
     """Kind, and whether of examples or of elements; raises `InputError` for a column without labels, or of a mix."""
     assert spec.column is not None

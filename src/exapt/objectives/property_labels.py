@@ -23,13 +23,14 @@ TRUTH = {**dict.fromkeys(YES, 1), **dict.fromkeys(NO, 0)}
 ADVICE = "valid: a finite number, or nothing (for classes set kind: classes)"
 
 
-def settled(spec: PropertySpec, name: str, dataset: Dataset, domain: Domain) -> PropertySpec:
-    """With column, kind and scale written out; raises `InputError` where the column teaches nothing."""
-    spec = spec.model_copy(update={"column": spec.column or name})
+def settled(spec: PropertySpec, dataset: Dataset, domain: Domain) -> PropertySpec:
+    """With kind and scale written out, its column being known; raises `InputError` where that teaches nothing."""
     kind, per = found_out(dataset, domain, spec)
     spec = spec.model_copy(update={"kind": kind, "per": per})
     if spec.extensive and (kind != "value" or per != "example"):
-        raise InputError(f"{dataset.source}: '{name}' is {kind} per {per}; extensive is for a value per example only")
+        raise InputError(
+            f"{dataset.source}: '{spec.column}' is {kind} per {per}; extensive is for a value per example only"
+        )
     if kind == "classes":
         return spec.model_copy(update={"classes": spec.classes or _classes(spec, dataset)})
     if kind in NUMERIC:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from copy import copy
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Self
@@ -17,8 +17,8 @@ from exapt.domains.base import Dataset
 from exapt.domains.label_values import both_values, yes_or_no
 from exapt.domains.labels import Missing, in_order, listed, row, word
 from exapt.errors import InputError
-from exapt.objectives.base import Loss
-from exapt.tasks import metrics
+from exapt.objectives.base import Loss, Objective
+from exapt.tasks import inherited, metrics
 from exapt.tasks.base import Task
 
 if TYPE_CHECKING:
@@ -49,6 +49,12 @@ class MultiLabelTask(Task):
 
     def head(self, width: int, seed: int | None = None) -> nn.Module:
         return self.spec.head.build(width, self.outputs, self.per_element, seed)
+
+    def inherit(self, head: nn.Module, objective: Objective | None, train: Dataset, see: Callable[[], Tensor]) -> bool:
+        """Take over what `properties` learnt of these columns."""
+        if self.spec.separator:
+            return False
+        return inherited.fill(head, [inherited.yes(inherited.head_of(objective, name)) for name in self.columns])
 
     def plain(self) -> dict[str, Any]:
         return {"spec": self.spec.plain(), "classes": self.classes, "columns": self.columns}

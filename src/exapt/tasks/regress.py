@@ -16,9 +16,9 @@ from exapt.domains.base import Dataset
 from exapt.domains.label_values import numbers, scale_of
 from exapt.domains.labels import Missing, label_columns, refuse_empty
 from exapt.errors import InputError
-from exapt.objectives.base import Loss
+from exapt.objectives.base import Loss, Objective
 from exapt.spec import Spec
-from exapt.tasks import metrics
+from exapt.tasks import inherited, metrics
 from exapt.tasks.base import Task
 from exapt.tasks.heads import HeadSpec
 
@@ -94,6 +94,12 @@ class RegressTask(Task):
 
     def head(self, width: int, seed: int | None = None) -> nn.Module:
         return self.spec.head.build(width, self.outputs, self.per_element, seed)
+
+    def inherit(self, head: nn.Module, objective: Objective | None, train: Dataset, see: Callable[[], Tensor]) -> bool:
+        """Take over what `properties` learnt of these columns."""
+        found = [inherited.head_of(objective, name) for name in self.columns]
+        units = zip(found, self.centre.tolist(), self.scale.tolist(), strict=True)
+        return inherited.fill(head, [inherited.number(one, centre, scale) for one, centre, scale in units])
 
     def plain(self) -> dict[str, Any]:
         learned = {"centre": self.centre.tolist(), "scale": self.scale.tolist(), "spread": self.spread.tolist()}
