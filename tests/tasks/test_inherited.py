@@ -14,7 +14,7 @@ from exapt.domains.base import Arrays
 from exapt.objectives import BatterySpec, PropertiesSpec
 from exapt.objectives.base import Objective
 from exapt.objectives.property_answers import answers
-from exapt.tasks import ClassifySpec, RegressSpec
+from exapt.tasks import ClassifySpec, RegressSpec, inherited
 from exapt.tasks.heads import HeadSpec
 
 SEQUENCES = ["ACGTACGT", "AAAAAA", "CCCC", "GTGTGTG", "ACACA", "TTTT"]
@@ -100,3 +100,11 @@ def test_what_does_not_fit_is_left_fresh(names: list[str], task: Any, spec: dict
     fresh = built.decode(built.head(8, seed=0).eval()(bench.backbone(bench.batch)))
     assert not did
     np.testing.assert_array_equal(values, fresh)
+
+
+def test_a_number_divided_by_its_elements_begins_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was pre-trained on the column is the whole number."""
+    data = DnaSpec().build().read(Arrays(["ACGT", "AC"], {"label": [8.0, 3.0]}, label="label"))
+    monkeypatch.setattr(inherited, "head_of", lambda *_: pytest.fail("looked for a head"))
+    task = RegressSpec(per="element").build(data)
+    assert not task.inherit(task.head(4, seed=0), None, data, lambda: torch.zeros(0))

@@ -96,7 +96,9 @@ class RegressTask(Task):
         return self.spec.head.build(width, self.outputs, self.per_element, seed)
 
     def inherit(self, head: nn.Module, objective: Objective | None, train: Dataset, see: Callable[[], Tensor]) -> bool:
-        """Take over what `properties` learnt of these columns."""
+        """Take over what `properties` learnt of these columns, as they stand."""
+        if self.spec.per == "element":
+            return False
         found = [inherited.head_of(objective, name) for name in self.columns]
         units = zip(found, self.centre.tolist(), self.scale.tolist(), strict=True)
         return inherited.fill(head, [inherited.number(one, centre, scale) for one, centre, scale in units])
