@@ -93,9 +93,10 @@ def _descriptors(smiles: str) -> list[float]:
 
 
 def _molecule(smiles: str) -> Any:
-    from rdkit import Chem
+    from rdkit import Chem, rdBase
 
-    return Chem.MolFromSmiles(smiles)
+    with rdBase.BlockLogs():
+        return Chem.MolFromSmiles(smiles)
 
 
 def _geometric(store: AtomStore, dataset: Dataset, cutoff: float) -> np.ndarray:

@@ -14,8 +14,10 @@ def scaffold(smiles: str, where: str) -> str:
     if not smiles:
         raise InputError(f"{where}: no molecule is known here (no SMILES), and split.by=scaffold needs one")
     chem = rdkit()
+    from rdkit import rdBase
     from rdkit.Chem.Scaffolds import MurckoScaffold
 
-    molecule = chem.MolFromSmiles(smiles)
-    found = "" if molecule is None else MurckoScaffold.MurckoScaffoldSmiles(mol=molecule, includeChirality=False)
+    with rdBase.BlockLogs():
+        molecule = chem.MolFromSmiles(smiles)
+        found = "" if molecule is None else MurckoScaffold.MurckoScaffoldSmiles(mol=molecule, includeChirality=False)
     return found or smiles
