@@ -8,7 +8,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, ClassVar, Literal, NamedTuple, Protocol, Self
+from typing import Any, ClassVar, Literal, NamedTuple, Protocol, Self, final
 
 import numpy as np
 import torch
@@ -249,6 +249,7 @@ class Domain(ABC):
         then stays in the corpus, as the field does it."""
         return False
 
+    @final
     def read(self, source: Source | Arrays, cache: Path | None = None) -> Dataset:
         """Read a source into a data set, and the further ones it names after it."""
         from exapt.domains.joining import joined  # not above: it is built on this file
