@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, cast
 
 import numpy as np
 import torch
@@ -96,7 +96,7 @@ class AtomsDomain(Domain):
 
     def end_to_end(self, stores: Sequence[Store]) -> Store:
         """As every domain; what atoms keep beside their places (SMILES, counts of pairs) goes along."""
-        return JoinedAtoms([store for store in stores if isinstance(store, AtomStore)])
+        return JoinedAtoms(cast(Sequence[AtomStore], stores))
 
     def collate(self, examples: Sequence[Example]) -> Batch:
         batch = batch_of([unpacked(e.inputs) for e in examples], self.spec.cutoff)
