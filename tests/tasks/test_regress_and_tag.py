@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from sklearn import metrics as oracle
 from task_standins import batch_of, dataset
 
-from exapt.domains import ProteinSpec, from_arrays
+from exapt.domains import DnaSpec, ProteinSpec, from_arrays
 from exapt.errors import InputError
 from exapt.tasks import RegressSpec, TagSpec, load_task
 
@@ -244,3 +244,16 @@ def test_sites_of_any_kind_against_none() -> None:
     task = TagSpec(metric="AUC", against="0").build(data)
     assert task.classes == ["0", "other"]
     assert [row.tolist() for row in task.attach(data).element_targets["label"]] == [[0, 1, 1, 0], [-1, 0, 1]]
+
+
+def test_numbers_over_all_elements_are_divided_by_how_many_there_are() -> None:
+    source = from_arrays(["ACGT", "AC", "ACGTAC"], label=[8.0, 3.0, 6.0])
+    data = DnaSpec().build().read(source)
+    per = RegressSpec(per="element").build(data)
+    assert per.attach(data).targets["label"].ravel().tolist() == [2.0, 1.5, 1.0]
+    assert per.centre.tolist() == [1.5]
+
+
+def test_a_key_that_came_later_is_written_only_where_it_says_something() -> None:
+    assert "per" not in RegressSpec().plain() and RegressSpec(per="element").plain()["per"] == "element"
+    assert RegressSpec.parse(RegressSpec().plain()) == RegressSpec()

@@ -26,6 +26,8 @@ class Backbone(nn.Module, ABC):
     """D, the width of the features."""
     whole: ClassVar[bool] = False
     """Whether it takes pictures whole only, so that none of their patches can be left out."""
+    vectors: ClassVar[bool] = False
+    """Whether its features have vectors, for heads that answer in space."""
 
     @property
     @abstractmethod

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import Any, Literal
 
@@ -64,13 +64,23 @@ class Opened:
     form: Format
     files: list[File]
     hub: Any = None
+    also: list[Opened] = field(default_factory=list)
+    """Further sources, whose records follow."""
 
     @property
     def wanted(self) -> Wanted:
         return Wanted.of(self.source, self.form.usual, self.form.whole)
 
+    def each(self) -> list[Opened]:
+        """This source and the further ones, one by one."""
+        return [replace(self, also=[]), *self.also]
+
     def pieces(self) -> Iterator[Piece]:
         """Every record in order, in pieces, with the columns asked for."""
+        for further in [self, *self.also]:
+            yield from further._own_pieces()
+
+    def _own_pieces(self) -> Iterator[Piece]:
         limit = self.source.limit if isinstance(self.source, Source) else None
         for piece in first_records(self._raw(), limit):
             yield finish_columns(piece, self.wanted)
@@ -97,6 +107,8 @@ class Opened:
 
     def contents(self) -> str:
         """A hash of what was found, without where it lies."""
+        if self.also:
+            return digest([one.contents() for one in self.each()])
         if self.hub is not None:
             return digest(["hub", self.hub._fingerprint])
         if self.source.path.startswith(POTTS):
@@ -106,9 +118,13 @@ class Opened:
 
 
 def open_source(source: Source | Arrays, form: Format) -> Opened:
-    """Find what a source names; raises `InputError` where it is missing, empty or of the wrong kind."""
+    """Find what a source names, and the further ones it names; raises `InputError` where something is missing, empty or
+    of the wrong kind."""
     if isinstance(source, Arrays):
         return Opened(source, form, [])
+    if source.also:
+        first, *others = [open_source(one, form) for one in source.each()]
+        return replace(first, source=source, also=others)
     if source.path.startswith("hf:"):
         return Opened(source, form, [], open_hub(source.path))
     if source.path.startswith(POTTS) and form.endings >= STRUCTURES:

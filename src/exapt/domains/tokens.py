@@ -70,7 +70,7 @@ class TokenDomain(Domain):
         """The ids (n,) of one text or sequence, without ends."""
         return self.encode_piece(Piece("memory", [text], noun="text"))[0].astype(np.int64)
 
-    def read(self, source: Source | Arrays, cache: Path | None = None) -> Dataset:
+    def read_one(self, source: Source | Arrays, cache: Path | None = None) -> Dataset:
         opened = open_source(source, self.form)
         return read_tokens(opened, self.encode_piece, self.inputs.vocabulary, self.digest(), cache)
 

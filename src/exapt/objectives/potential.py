@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Literal, Self
+from typing import ClassVar, Literal, Self
 
 import numpy as np
 import torch
@@ -67,6 +67,8 @@ class PotentialSpec(PotentialBase, PretextSpec):
 
 class Potential(Objective):
     """A head, its units, and the loss."""
+
+    squared: ClassVar[bool] = True
 
     def __init__(self, spec: PotentialSpec, head: nn.Module) -> None:
         super().__init__()
