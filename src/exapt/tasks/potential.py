@@ -12,14 +12,14 @@ import torch
 from torch import Tensor, nn
 
 from exapt.backbones.base import Backbone
-from exapt.batch import Batch
+from exapt.batch import Batch, segment_sum
 from exapt.domains.base import Dataset, Domain
 from exapt.errors import InputError
 from exapt.objectives import Battery
 from exapt.objectives.base import Loss, Objective
 from exapt.objectives.energies import ELEMENTS, FORCES, EnergyHead, fit_references, potential_loss, surface
 from exapt.objectives.guess import Guess
-from exapt.objectives.potential import Potential, force_guess
+from exapt.objectives.potential import Potential, potential_guess
 from exapt.objectives.potential_labels import PotentialBase, composition, typical_force
 from exapt.tasks.base import Augmentation, Task
 
@@ -100,8 +100,9 @@ class PotentialTask(Task):
         return potential_loss(output, batch.targets["label"], **self.spec.weights(self.scale))
 
     def guess(self, output: Tensor, batch: Batch) -> Guess:
-        """Forces as values, for Fisher information."""
-        return force_guess(output, batch, batch.targets.get("label"), self.scale)
+        """Forces and energies as values, for Fisher information."""
+        own = segment_sum(torch.from_numpy(self.references).to(output)[batch.inputs], batch.offsets)
+        return potential_guess(output, own, batch, batch.targets.get("label"), self.spec.weights(self.scale))
 
     def decode(self, output: Tensor) -> np.ndarray:
         return output.detach().double().cpu().numpy()
