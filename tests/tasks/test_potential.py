@@ -203,6 +203,9 @@ def test_an_inherited_head_moves_its_references_only() -> None:
     assert missed.abs().max() < 1.0  # two compositions, whose mean errors vanish
     assert abs(float(missed[::2].mean())) < 1e-3
     assert torch.equal(head.out.weight, learnt.head.out.weight)
+    kept = PotentialTaskSpec(refit=False).build(data).calibrated(data)
+    assert kept.inherit(head, learnt, data, lambda: kept.ask(backbone, head, batch))
+    assert torch.equal(head.references, learnt.head.references)
 
 
 def test_scores_are_bounded_and_blind_to_missing_labels() -> None:

@@ -34,6 +34,9 @@ class PotentialTaskSpec(PotentialBase):
     kind: Literal["potential"] = "potential"
     metric: Literal["forces", "energy"] = "forces"
     """What is measured: minus the mean absolute error of the forces' components, or of the energy per atom."""
+    refit: bool = True
+    """Whether the energies of elements of a pre-trained head move to the training part's labels before the first step:
+    another level of theory has others. False keeps those of the pre-training."""
 
     def build(self, dataset: Dataset) -> PotentialTask:
         """The task; raises `InputError` where there are no labels, or none of what the metric measures."""
@@ -76,7 +79,8 @@ class PotentialTask(Task):
     def inherit(self, head: nn.Module, objective: Objective | None, train: Dataset, see: Callable[[], Tensor]) -> bool:
         """Take over the head of a pre-training on energies and forces, where it is of the same shape.
 
-        The energies of elements move so that its mean errors on the training part vanish, as far as they can.
+        With `refit` the energies of elements move so that its mean errors on the training part vanish, as far as they
+        can.
         """
         found = _potential_in(objective)
         if found is None or not isinstance(head, EnergyHead) or not isinstance(found.head, EnergyHead):
@@ -84,6 +88,8 @@ class PotentialTask(Task):
         if found.head.hidden.weight.shape != head.hidden.weight.shape:
             return False
         head.load_state_dict(found.head.state_dict())
+        if not self.spec.refit:
+            return True
         missed = self.truth(train)[:, 1:3].sum(1) - see()[:, 1:3].sum(1).detach().double().cpu().numpy()
         head.references += torch.from_numpy(fit_references(composition(train), missed)).to(head.references)
         return True
