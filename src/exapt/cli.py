@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -446,6 +447,8 @@ def main(words: Sequence[str] | None = None) -> None:
     """Entry point: a user's mistake is one line on the standard error and exit code 1; `--debug` shows where."""
     given = list(sys.argv[1:] if words is None else words)
     debug = "--debug" in given
+    if not debug:
+        warnings.formatwarning = lambda message, *_args, **_keys: f"warning: {message}\n"
     sys.exit(_run([word for word in given if word != "--debug"] or ["--help"], debug))
 
 

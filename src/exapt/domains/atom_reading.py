@@ -86,7 +86,7 @@ def _gather(source: Source | Arrays, reading: Reading, scale: Mapping[str, float
     store = AtomStore.of([f.structure for f in frames], [f.smiles for f in frames])
     warning = energy_warning(store, columns)
     if warning:
-        warnings.warn(f"{source.path}: {warning}", stacklevel=2)
+        warnings.warn(f"{source.path}: {warning}", stacklevel=1)  # from one place, so that it is said once
     skipped = {LEFT_OUT: bad} if bad else {}
     roles = Wanted.of(source, ()).roles
     return Dataset(store, np.arange(len(store)), columns, source=source.path, skipped=skipped, roles=roles)

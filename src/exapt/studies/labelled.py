@@ -95,7 +95,7 @@ class Labelled:
         return plain
 
     def _warnings(self) -> list[str]:
-        found = []
+        found = [f"Labelled examples left out: {count} ({why})." for why, count in self.raw.skipped.items()]
         cut, test, margin = self.domain.truncated(self.examples), len(self.split.test), self.spec.margin
         if cut:
             length = self.domain.inputs.length
