@@ -107,11 +107,11 @@ class DnaDomain(TokenDomain):
         if self._complement is not None:
             self.inputs = replace(self.inputs, complement=tuple(self._complement.tolist()))
 
-    def read(self, source: Source | Arrays, cache: Path | None = None) -> Dataset:
+    def read_one(self, source: Source | Arrays, cache: Path | None = None) -> Dataset:
         """A path `shuffled:FILE` gives the file's positives and a shuffled copy of each (`shuffles`)."""
         if isinstance(source, Arrays) or not source.path.startswith(SHUFFLED):
-            return super().read(source, cache)
-        return with_shuffled(lambda plain: super(DnaDomain, self).read(plain, cache), source, self.codes, self._ids)
+            return super().read_one(source, cache)
+        return with_shuffled(lambda plain: super(DnaDomain, self).read_one(plain, cache), source, self.codes, self._ids)
 
     def _ids(self, codes: np.ndarray) -> np.ndarray:
         """The ids of bases 0 … 4."""
