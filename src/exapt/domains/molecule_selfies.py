@@ -1,4 +1,4 @@
-"""Molecules as SELFIES (Krenn et al. 2020, 10.1088/2632-2153/aba947): strings of symbols that always read as some graph.
+"""Molecules as SELFIES (Krenn et al. 2020, 10.1088/2632-2153/aba947): strings that always read as some graph.
 
 The package `selfies` translates, by its own default constraints of valence. Every text is written from the kekulised
 graph without stereo, so that no symbol needs explicit hydrogens; the symbols are fixed, not learnt from a corpus.

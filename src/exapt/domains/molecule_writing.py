@@ -1,4 +1,4 @@
-"""The ways in which a molecule is written as token ids: what a language of molecules must offer, and the actions' own."""
+"""The ways in which a molecule is written as token ids: what such a language must offer, and the actions' own."""
 
 from __future__ import annotations
 
