@@ -63,6 +63,17 @@ class Bound:
         """The template of a text: they take turns."""
         return self.templates[number % len(self.templates)] if self.templates else None
 
+    def holds(self, text: str) -> bool:
+        """Whether something to avoid stands in a text, beyond what was given: its start, or fixed places."""
+        given = set(self.fixed.tolist()) if self.templates else set(range(len(self.domain.decode(self.start))))
+        for run in self.avoid:
+            at = text.find(run)
+            while at >= 0:
+                if not given.issuperset(range(at, at + len(run))):
+                    return True
+                at = text.find(run, at + 1)
+        return False
+
     def free(self, length: int) -> np.ndarray:
         """The places, from 0, of a text of this length that are drawn."""
         given = self.fixed if self.templates else np.arange(len(self.start))
@@ -79,9 +90,7 @@ def bind(wanted: Constraints, domain: TokenDomain, needs_length: bool) -> Bound:
     _known(start, "--start")
     shortest, longest = _lengths(wanted, domain, templates, len(start), needs_length)
     barred = _barred(wanted.avoid, domain)
-    bound = Bound(domain, start, templates, fixed, shortest, longest, barred, wanted.avoid, _motifs(wanted, domain))
-    _check_kept(bound)
-    return bound
+    return Bound(domain, start, templates, fixed, shortest, longest, barred, wanted.avoid, _motifs(wanted, domain))
 
 
 def spelled(domain: TokenDomain) -> bool:
@@ -102,7 +111,7 @@ def _templates(given: str, domain: TokenDomain) -> list[np.ndarray]:
     for number, ids in enumerate(found, 1):
         if not len(ids) or len(ids) > domain.room:
             raise InputError(
-                f"--template: sequence {number} has {len(ids)} tokens; valid: 1 to {domain.room}, the checkpoint's length"
+                f"--template: sequence {number} has {len(ids)} tokens; valid: 1 to {domain.room}, its length"
             )
         _known(ids, f"--template: sequence {number}")
     return found
@@ -120,7 +129,7 @@ def _fixed(wanted: Constraints, domain: TokenDomain, templates: Sequence[np.ndar
     if not templates:
         raise InputError(f"--fixed {wanted.fixed}: needs a template, whose letters stay at these places: --template")
     if not spelled(domain):
-        raise InputError(f"--fixed: a token of this checkpoint is a {domain.element}, not a letter, so places have no count")
+        raise InputError(f"--fixed: a token here is a {domain.element}, not a letter, so places cannot be counted")
     least = min(len(ids) for ids in templates)
     places = places_of(wanted.fixed, least)
     if len(places) == max(len(ids) for ids in templates):
@@ -179,19 +188,6 @@ def _barred(avoid: Sequence[str], domain: TokenDomain) -> np.ndarray:
 
 def _motifs(wanted: Constraints, domain: TokenDomain) -> tuple[np.ndarray, ...]:
     return tuple(domain.encode(run) for run in wanted.avoid if len(run) > 1) if spelled(domain) else ()
-
-
-def _check_kept(bound: Bound) -> None:
-    """Refuse what no text could fulfil: something to avoid within what stays."""
-    for ids in bound.templates or [bound.start]:
-        kept = ids.copy()
-        if bound.templates:
-            kept[bound.free(len(ids))] = SPECIAL["start"]  # decodes to nothing, so split there
-        runs = np.split(kept, np.flatnonzero(kept < PLAIN))
-        held = next((run for part in runs for run in bound.avoid if run in bound.domain.decode(part)), None)
-        if held is not None:
-            where = "the fixed places of --template" if bound.templates else "--start"
-            raise InputError(f"--avoid {held}: stands in {where}; free them, or allow it")
 
 
 class Letters:

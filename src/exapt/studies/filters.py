@@ -67,6 +67,8 @@ class Drawn:
     nearest: float | None = None
     """Identity to the nearest sequence of the corpus."""
     complexity: float = 0.0
+    forbidden: bool = False
+    """Whether it holds what was to be avoided."""
     changes: int | None = None
     """Letters that differ from the template's."""
 
@@ -84,23 +86,22 @@ def _entropy(letters: str) -> float:
     return float(-(shares * np.log2(shares)).sum() + 0.0)
 
 
-def refusal(drawn: Drawn, filters: Filters, avoid: Sequence[str]) -> str:
+def refusal(drawn: Drawn, filters: Filters) -> str:
     """Why a text is not kept, in a word; '' where it is. What is not known is not asked."""
-    if not drawn.text:
-        return "empty"
-    if any(run in drawn.text for run in avoid):
-        return "holds what to avoid"
-    if filters.min_complexity is not None and drawn.complexity < filters.min_complexity:
-        return "low complexity"
-    if filters.min_identity is not None and (drawn.to_template or 0) < filters.min_identity:
-        return "too far from the template"
-    if filters.max_identity is not None and (drawn.to_template or 0) > filters.max_identity:
-        return "too near the template"
-    if filters.min_score is not None and drawn.score is not None and drawn.score < filters.min_score:
-        return "too unlikely"
-    if filters.max_known is not None and drawn.nearest is not None and drawn.nearest > filters.max_known:
-        return "too near the corpus"
-    return ""
+    reasons = {
+        "empty": not drawn.text,
+        "holds what to avoid": drawn.forbidden,
+        "low complexity": _below(drawn.complexity, filters.min_complexity),
+        "too far from the template": _below(drawn.to_template, filters.min_identity),
+        "too near the template": _below(filters.max_identity, drawn.to_template),
+        "too unlikely": _below(drawn.score, filters.min_score),
+        "too near the corpus": _below(filters.max_known, drawn.nearest),
+    }
+    return next((why for why, holds in reasons.items() if holds), "")
+
+
+def _below(value: float | None, bound: float | None) -> bool:
+    return value is not None and bound is not None and value < bound
 
 
 class Diversity:

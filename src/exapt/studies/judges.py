@@ -92,7 +92,7 @@ def judged(judge: Judge, designs: Sequence[np.ndarray], bound: Bound, seed: int 
     found |= {"designs": _about(scores[known]), "controls": _about(others[known]), "family": _about(judge.family)}
     if known.sum() > 1:
         paired = compare(scores[known] - others[known], margin=0.0)
-        found["gain"] = {"mean": paired.mean, "low": paired.interval[0], "high": paired.interval[1]}
+        found["gain"] = {"mean": paired.mean, "low": paired.low, "high": paired.high}
         found["better than the control"] = float((scores[known] > others[known]).mean())
         found["above the family's mean"] = float((scores[known] > judge.family.mean()).mean())
     found["scores"] = scores.tolist()

@@ -8,13 +8,16 @@ from __future__ import annotations
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
+import scipy.sparse as sp
 from scipy.stats import spearmanr
 
 from exapt.errors import InputError
 
+Key = tuple[tuple[int, int], ...]
+"""A place with the id that stands there, or two of them."""
 PENALTIES = np.logspace(-1, 4, 11)
 PAIRED = 8
 """With at most so many places that vary, pairs of them are features too."""
@@ -27,14 +30,14 @@ LEAST = 20
 class Oracle:
     """A regression that was fitted to measurements alone, with what it is worth on those held out."""
 
-    seen: dict[tuple[tuple[int, int], ...], int]
+    seen: dict[Key, int]
     """The feature of each (place, id), or pair of them, that some measured sequence holds."""
     length: int
     places: tuple[int, ...]
     """Those that vary in the measurements."""
     wild: np.ndarray
     """(L,) the commonest id at each place."""
-    regression: object
+    regression: Any
     spearman: float
     """Rank correlation on the measurements held out; the regression returned is fitted to all."""
     held_out: int
@@ -67,11 +70,11 @@ class Oracle:
         out = np.full(len(sequences), np.nan)
         if fit:
             letters = np.stack([sequences[i] for i in fit])
-            out[fit] = self.regression.predict(_design(letters, self.places, self.seen))  # type: ignore[attr-defined]
+            out[fit] = self.regression.predict(_design(letters, self.places, self.seen))
         return out
 
     def outside(self, sequences: Sequence[np.ndarray]) -> int:
-        """How many sequences hold a letter at a place where no measurement has it, of which the oracle knows nothing."""
+        """How many sequences hold a letter where no measurement has it: the oracle knows nothing of these."""
         return sum(len(sequence) != self.length or self._unknown(sequence) for sequence in sequences)
 
     def _unknown(self, sequence: np.ndarray) -> bool:
@@ -80,29 +83,25 @@ class Oracle:
         return varied or bool((sequence[rest] != self.wild[rest]).any())
 
 
-def _keys(row: np.ndarray, places: Sequence[int]) -> list[tuple[tuple[int, int], ...]]:
-    single = [((place, int(row[place])),) for place in places]
+def _keys(row: np.ndarray, places: Sequence[int]) -> list[Key]:
+    single: list[Key] = [((place, int(row[place])),) for place in places]
     if len(places) > PAIRED:
         return single
     return single + [a + b for a, b in itertools.combinations(single, 2)]
 
 
-def _features(letters: np.ndarray, places: Sequence[int]) -> dict[tuple[tuple[int, int], ...], int]:
+def _features(letters: np.ndarray, places: Sequence[int]) -> dict[Key, int]:
     keys = dict.fromkeys(key for row in letters for key in _keys(row, places))
     return {key: at for at, key in enumerate(keys)}
 
 
-def _design(
-    letters: np.ndarray, places: Sequence[int], seen: dict[tuple[tuple[int, int], ...], int]
-) -> "sp.csr_matrix":  # noqa: F821, UP037
-    import scipy.sparse as sp
-
+def _design(letters: np.ndarray, places: Sequence[int], seen: dict[Key, int]) -> sp.csr_matrix:
     found = [(i, seen[key]) for i, row in enumerate(letters) for key in _keys(row, places) if key in seen]
     rows, columns = np.array(found, dtype=np.int64).reshape(-1, 2).T
     return sp.csr_matrix((np.ones(len(rows)), (rows, columns)), shape=(len(letters), len(seen)))
 
 
-def _fit(features: object, values: np.ndarray) -> "object":
+def _fit(features: sp.csr_matrix, values: np.ndarray) -> Any:
     """Ridge with the penalty that five folds like best."""
     from sklearn.linear_model import Ridge
     from sklearn.model_selection import GridSearchCV
