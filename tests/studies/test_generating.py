@@ -97,7 +97,7 @@ def test_mistakes_are_one_line(writer, tmp_path, capsys, words, message):
 
 
 def test_a_checkpoint_that_cannot_write_is_refused(checkpoint, tmp_path, capsys):
-    assert "was not trained to write; valid: text, protein or molecule" in refused(
+    assert "was not trained to write; valid: text, dna or protein" in refused(
         capsys, "generate", checkpoint, "--out", tmp_path / "x.txt"
     )
 
