@@ -51,7 +51,7 @@ def test_an_oracle_finds_planted_effects_and_pairs() -> None:
     rows = list(np.concatenate([fixed, letters], axis=1))
     oracle = Oracle.learn(rows, values)
     assert oracle.places == (2, 3, 4)
-    assert oracle.spearman > 0.97
+    assert oracle.spearman > 0.95
     assert oracle.scores(rows[:50]) == pytest.approx(values[:50], abs=0.2)
     strange = rows[0].copy()
     strange[2] = PLAIN + 15
