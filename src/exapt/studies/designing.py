@@ -138,7 +138,7 @@ def _forward(
         pretrained.backbone,
         objective,
         prompts,
-        bound.longest + 1,
+        bound.longest - len(prompts[0]) + 2 * bound.domain.ends,
         temperature=drawing.temperature,
         top_p=drawing.top_p,
         rng=rng,
