@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
-from exapt import __version__, cli_theory, cli_variants
+from exapt import __version__, cli_generate, cli_theory, cli_variants
 from exapt.errors import DivergenceError, InputError
 
 DONE, MISTAKE, BAR_NOT_MET, INTERRUPTED = 0, 1, 2, 130
@@ -26,6 +26,7 @@ app = typer.Typer(
     rich_markup_mode="markdown",
 )
 cli_theory.register(app)
+cli_generate.register(app)
 cli_variants.register(app)
 
 Study = Annotated[str, typer.Argument(help="A shipped study's name (see `exapt list`) or a YAML file.")]
@@ -285,37 +286,6 @@ def export(
 
     verbs.export(checkpoint, out, to=to)
     _print({"out": str(out)}, as_json, f"exported to {out}")
-
-
-@app.command()
-def generate(
-    checkpoint: Checkpoint,
-    out: Annotated[Path, typer.Option("--out", help="Molecules: .smi, .sdf or .csv; else .txt or .csv.")],
-    count: Annotated[int, typer.Option(help="How many to write.")] = 1000,
-    temperature: Annotated[float, typer.Option(help="0 takes the likeliest.")] = 1.0,
-    top_p: Annotated[float, typer.Option(help="Draw among the likeliest that reach this probability.")] = 1.0,
-    seed: int = 0,
-    max_atoms: Annotated[int | None, typer.Option(help="Molecules: the most atoms besides hydrogen.")] = None,
-    against: Annotated[str | None, typer.Option(help="Molecules: the corpus that novelty is counted against.")] = None,
-    page: Annotated[Path | None, typer.Option(metavar="PAGE.html", help="Molecules: figures and drawings.")] = None,
-    as_json: Json = False,
-) -> None:
-    """Write new texts, sequences or molecules with an autoregressive checkpoint; molecules end valid."""
-    from exapt import verbs
-
-    found = verbs.generate(
-        checkpoint,
-        out,
-        count=count,
-        temperature=temperature,
-        top_p=top_p,
-        seed=seed,
-        max_atoms=max_atoms,
-        against=against,
-        page=page,
-        say=_say(as_json),
-    )
-    _print(found, as_json, verbs.sentence_of_generated(found))
 
 
 @app.command()

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from exapt.audits import Audit, Trial
     from exapt.domains.base import Arrays, Source
     from exapt.evidence.conclude import Conclusion
+    from exapt.studies.generating_sequences import Wishes
     from exapt.studies.runner import StudyResult
     from exapt.studies.spec import StudySpec
     from exapt.training.pretrained import Pretrained
@@ -290,27 +291,31 @@ def generate(
     max_atoms: int | None = None,
     against: str | None = None,
     page: Path | str | None = None,
+    wishes: Wishes | None = None,
     say: Say = lambda _: None,
 ) -> dict[str, Any]:
-    """Write new texts, sequences or molecules with an autoregressive checkpoint; figures of molecules are returned.
+    """Write new texts, sequences or molecules; the figures are returned, without what was written.
 
-    `page` is an .html to write the figures of molecules into, with drawings.
+    Molecules need an autoregressive checkpoint; sequences come from a masked one too. `wishes` are constraints, filters
+    and judges of sequences (`exapt.studies.generating_sequences.Wishes`). `page` is an .html to write the figures into.
     """
     from exapt.reporting.molecules import write_molecules
+    from exapt.reporting.sequences import write_designs
     from exapt.studies.generating import Sampling, generate_file
+    from exapt.studies.generating_sequences import Wishes as Asked
 
     sampling = Sampling(count, temperature, top_p, seed, max_atoms)
-    found = generate_file(Path(checkpoint), Path(out), sampling, against, say)
-    if page is not None and "smiles" in found:
-        write_molecules(Path(page), found)
-    return {name: value for name, value in found.items() if name != "smiles"}
+    found = generate_file(Path(checkpoint), Path(out), sampling, against, say, wishes or Asked(), page is not None)
+    if page is not None:
+        (write_molecules if "smiles" in found else write_designs)(Path(page), found)
+    return {name: value for name, value in found.items() if name not in ("smiles", "sequences")}
 
 
 def sentence_of_generated(found: dict[str, Any]) -> str:
     """What was written, in words."""
-    from exapt.studies.molecule_figures import sentence
+    from exapt.studies import generating_sequences, molecule_figures
 
-    words = sentence(found) if "valid" in found else f"{found['count']:,} written"
+    words = (molecule_figures if "valid" in found else generating_sequences).sentence(found)
     return f"{words}\n{found['out']}"
 
 
