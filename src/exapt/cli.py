@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
-from exapt import __version__, cli_generate, cli_theory, cli_variants
+from exapt import __version__, cli_generate, cli_theory, cli_variants, sentences
 from exapt.errors import DivergenceError, InputError
 
 DONE, MISTAKE, BAR_NOT_MET, INTERRUPTED = 0, 1, 2, 130
@@ -153,7 +153,7 @@ def adapt(
         seed=seed,
         set=set_ or (),
     )
-    _print(record, as_json, verbs.sentence_of_fit(record))
+    _print(record, as_json, sentences.sentence_of_fit(record))
 
 
 @app.command()
@@ -183,7 +183,7 @@ def probe(
         seed=seed,
         set=set_ or (),
     )
-    _print({"probes": table}, as_json, verbs.table_of_probes(table))
+    _print({"probes": table}, as_json, sentences.table_of_probes(table))
 
 
 @app.command()
@@ -340,7 +340,7 @@ def audit(
         raise InputError(f"audit {name}: which study? Give the folder that `exapt run` wrote, or --self-test")
     else:
         finding = verbs.audit(name, run_folder, set=set_ or (), say=_say(as_json))
-        _print(finding, as_json, f"{verbs.sentence_of_finding(finding)}\n{run_folder / 'report.html'}")
+        _print(finding, as_json, f"{sentences.sentence_of_finding(finding)}\n{run_folder / 'report.html'}")
 
 
 @app.command()
@@ -349,7 +349,7 @@ def doctor(as_json: Json = False) -> None:
     from exapt import verbs
 
     facts = verbs.doctor()
-    _print(facts, as_json, verbs.sentences_of_doctor(facts))
+    _print(facts, as_json, sentences.sentences_of_doctor(facts))
 
 
 @app.command()
@@ -388,10 +388,9 @@ def _study(result: Any, as_json: bool, require: str | None) -> None:
 
 
 def _trials(trials: Sequence[Any], as_json: bool) -> None:
-    from exapt import verbs
 
     plain = [vars(trial) | {"passed": trial.passed} for trial in trials]
-    _print({"trials": plain}, as_json, verbs.table_of_trials(trials))
+    _print({"trials": plain}, as_json, sentences.table_of_trials(trials))
     if not all(trial.passed for trial in trials):
         raise typer.Exit(BAR_NOT_MET)
 

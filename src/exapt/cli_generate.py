@@ -50,7 +50,7 @@ def generate(
 
     Autoregressive checkpoints write from left to right, masked ones by Gibbs sampling.
     """
-    from exapt import verbs
+    from exapt import sentences, verbs
     from exapt.files import jsonable
     from exapt.studies.constraints import Constraints
     from exapt.studies.filters import Filters
@@ -72,4 +72,4 @@ def generate(
         wishes=wishes,
         say=(lambda _: None) if as_json else (lambda words: typer.echo(words, err=True)),
     )
-    typer.echo(json.dumps(jsonable(found)) if as_json else verbs.sentence_of_generated(found))
+    typer.echo(json.dumps(jsonable(found)) if as_json else sentences.sentence_of_generated(found))
