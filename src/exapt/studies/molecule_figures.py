@@ -164,11 +164,11 @@ def grid(smiles: Sequence[str], columns: int = 4, side: int = 220) -> str:
 def sentence(found: Mapping[str, Any]) -> str:
     """The figures in one line."""
     valid, unique = found["valid"], found["unique"]
-    words = f"{valid['count']:,} of {valid['of']:,} valid ({_percent(valid)}), {unique['share']:.1%} of them different"
+    words = f"Valid: {valid['count']:,} of {valid['of']:,} ({_percent(valid)}), {unique['share']:.1%} of them different"
     if "novel" in found:
         words += f", {_percent(found['novel'])} of these not in the corpus"
     if "without the mask" in found:
-        words += f"; valid without the mask: {_percent(found['without the mask']['valid'])}"
+        words += f"; without the mask {_percent(found['without the mask']['valid'])} are valid"
     return words
 
 
