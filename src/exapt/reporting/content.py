@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from exapt.evidence.unit import count, p_text, times
-from exapt.reporting import audits, boxes, evidence, record
+from exapt.reporting import audits, boxes, evidence, further, record
 from exapt.reporting.blocks import Page, Section
 from exapt.reporting.numbers import Plain, amount, difference, unit_of
 
@@ -20,6 +20,7 @@ def build(data: Mapping[str, Any]) -> Page:
         evidence.saved(verdict),
         evidence.pairs(verdict),
         evidence.arms(data.get("curves"), verdict),
+        further.figures(data.get("figures") or []),
         boxes.examples(data.get("shown") or []),
         audits.overview(data.get("audits") or []),
         *audits.each(data.get("audits") or []),

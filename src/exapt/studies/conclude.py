@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from exapt.errors import InputError
 from exapt.evidence.conclude import Conclusion, conclude
 from exapt.evidence.curves import Curves
@@ -57,11 +59,29 @@ def report_data(
         "audits": audits,
         "method": method(prepared),
         "fits": [_line(record) for record in found],
+        "figures": further_figures(found),
         "shown": [{k: record[k] for k in ("arm", "budget", "shown")} for record in found if "shown" in record],
         "environment": prepared.folder.note()["environment"]
         | {"seeds": list(range(spec.seeds)), "spec": spec.digest()},
         "warnings": _warnings(prepared),
     }
+
+
+def further_figures(found: Records) -> list[dict[str, Any]]:
+    """What the task gives beside its metric, as means over seeds at the largest budget; single numbers only."""
+    largest = max((record["budget"] for record in found), default=0)
+    arms: dict[str, list[dict[str, Any]]] = {}
+    for record in found:
+        if record["budget"] == largest and record.get("figures"):
+            arms.setdefault(record["arm"], []).append(record["figures"])
+    lines = []
+    for arm, figures in arms.items():
+        said = {name: [one[name] for one in figures if name in one] for name in figures[0]}
+        plain = {name: values for name, values in said.items() if all(isinstance(v, float) for v in values)}
+        means = {n: {"mean": float(np.mean(v)), "deviation": float(np.std(v))} for n, v in plain.items()}
+        if means:
+            lines.append({"arm": arm, "budget": largest, "seeds": len(figures), "figures": means})
+    return lines
 
 
 def words(prepared: Prepared) -> dict[str, str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from pydantic import Field
@@ -25,6 +25,7 @@ from exapt.objectives.base import Objective
 from exapt.tasks import inherited
 from exapt.tasks.base import Task
 from exapt.tasks.multilabel import MultiLabelTask, find_labels
+from exapt.tasks.separation import separation
 from exapt.tasks.softmax import ClassesSpec, SoftmaxTask
 
 
@@ -54,6 +55,11 @@ class ClassifyTask(SoftmaxTask):
 
     spec: ClassifySpec
     every_stratum = True
+
+    def figures(self, prediction: np.ndarray, truth: np.ndarray) -> dict[str, Any]:
+        """Of two classes, how far their scores lie apart, and whether the probabilities are to be believed."""
+        seen = truth >= 0
+        return separation(prediction[seen, 1], truth[seen]) if len(self.classes) == 2 else {}
 
     def attach(self, dataset: Dataset) -> Dataset:
         name = one_column(dataset, "classify")
