@@ -14,8 +14,9 @@ from typing import Any, TypeVar
 
 import numpy as np
 import torch
-from potential_loop import Clocked, Frames, Side, fit
 from torch import Tensor
+
+from potential_loop import Clocked, Frames, Side, fit
 
 
 class Mace(Side):
@@ -155,7 +156,9 @@ def main() -> None:
     for line in sys.stdin:
         asked = json.loads(line)
         if "fit" in asked:
-            said = fit(build(told, train, asked["seed"]), train, test, told["batch"], **asked["fit"], seed=asked["seed"])
+            said = fit(
+                build(told, train, asked["seed"]), train, test, told["batch"], **asked["fit"], seed=asked["seed"]
+            )
         else:
             said = {"seconds": clocked.seconds()}
         print(json.dumps(said), flush=True)

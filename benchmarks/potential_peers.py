@@ -8,8 +8,8 @@
 The peers run in environments of their own (`potential_peer.py`); frames, cut-off (5 Å), batch, loss, loop and clock are
 the same (`potential_loop.py`), all in float32 with one thread. Sides take turns, in processor seconds of whole steps
 (loss, its gradient, optimiser) on batches that are ready; ratios are medians over rounds with their range. `--fit`
-trains exapt and SchNetPack (and MACE) for so many processor seconds each, batching included, at the best of their
-`--rates`, tried with a seed of its own, and tells errors on frames held out. Frames are a file's, else distorted
+trains exapt and the peers for so many processor seconds each, batching included, at the best rate of a search with a
+seed of its own, and tells errors on frames held out. Frames are a file's, else distorted
 molecules labelled by GFN2-xTB. Fails below 3 times MACE 32x0e or 1.2 times SchNetPack at the same width and depth, or
 where SchNetPack's forces are better after equal time.
 """
@@ -28,7 +28,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from potential_loop import Clocked, Frames, Side, fit
 from torch import Tensor, nn
 
 from exapt.backbones import EquivariantSpec
@@ -39,13 +38,14 @@ from exapt.objectives.potential_labels import composition, typical_force
 from exapt.tasks import PotentialTaskSpec
 from exapt.training.optimiser import adamw, parameter_groups
 from exapt.training.spec import TrainingSpec
+from potential_loop import Clocked, Frames, Side, fit
 
 CUTOFF = 5.0
 OVER_MACE, OVER_SCHNETPACK = 3.0, 1.2
 SIZES = {"nano": 32, "micro": 64, "tiny": 128}
-RATES = {"exapt": (1e-3, 2e-3, 4e-3), "schnetpack": (5e-4, 1e-3, 2e-3), "mace": (5e-3, 1e-2, 2e-2)}
-"""Around what each one's documentation trains with."""
-PILOT_SEED = 100
+RATES = {"exapt": (2e-3, 4e-3), "schnetpack": (1e-3, 2e-3), "mace": (1e-2, 2e-2)}
+"""Where the search of each one's rate begins; it goes on, by factors of 2, as long as the best stands at an end."""
+MOST_RATES, PILOT_SEED = 5, 100
 
 
 class Exapt(Side):
@@ -144,7 +144,9 @@ def main() -> int:
             frames.save(Path(name) / f"{part}.npz")
             told[part] = str(Path(name) / f"{part}.npz")
         sides = {f"exapt {s}": Exapt(s, 0) for s in options.sizes}
-        told["neighbours"] = float(len(sides[f"exapt {options.sizes[0]}"].batch(train, [0]).edges[0]) / train.offsets[1])
+        told["neighbours"] = float(
+            len(sides[f"exapt {options.sizes[0]}"].batch(train, [0]).edges[0]) / train.offsets[1]
+        )
         peers = started(options, told)
         failed = compare(sides, peers, train, options, atoms)
         if options.fit:
@@ -160,7 +162,7 @@ def started(options: argparse.Namespace, told: dict[str, Any]) -> dict[str, Peer
     for size in options.sizes if options.schnetpack else ():
         shape = {"width": SIZES[size], "depth": 3}
         peers[f"schnetpack {size}"] = Peer(options.schnetpack, told | shape)
-    for irreps in ("32x0e", "32x0e+32x1o") if options.mace else ():
+    for irreps in options.irreps if options.mace else ():
         peers[f"mace {irreps}"] = Peer(options.mace, told | {"irreps": irreps})
     return peers
 
@@ -194,9 +196,7 @@ def compare(
     return missed
 
 
-def equal_time(
-    train: Frames, test: Frames, peers: dict[str, Peer], options: argparse.Namespace, scale: float
-) -> bool:
+def equal_time(train: Frames, test: Frames, peers: dict[str, Peer], options: argparse.Namespace, scale: float) -> bool:
     """Errors on held-out frames after as much time; whether SchNetPack's forces are better."""
     print(f"after {options.fit:g} s of processor time each, {len(test)} frames held out, meV/Å and meV an atom:")
 
@@ -210,7 +210,9 @@ def equal_time(
     runs |= {name: theirs(peer) for name, peer in peers.items()}
     found = {}
     for name, run in runs.items():
-        tried = {r: run(r, options.fit * options.pilot, PILOT_SEED)["forces"] for r in RATES[name.split()[0]]}
+        tried = search(
+            lambda r, run=run: run(r, options.fit * options.pilot, PILOT_SEED)["forces"], RATES[name.split()[0]]
+        )
         best = min(tried, key=tried.__getitem__)
         print(f"{name}: rates " + ", ".join(f"{r:g} → {1000 * scale * e:.1f}" for r, e in tried.items()), flush=True)
         done = [run(best, options.fit, seed) for seed in range(options.seeds)]
@@ -222,6 +224,18 @@ def equal_time(
     return any(mine.mean() > other.mean() for mine, other in pairs)
 
 
+def search(error: Callable[[float], float], rates: Sequence[float]) -> dict[float, float]:
+    """The error at every rate tried, in rising order."""
+    tried = {rate: error(rate) for rate in rates}
+    while len(tried) < MOST_RATES:
+        best = min(tried, key=tried.__getitem__)
+        if best not in (min(tried), max(tried)):
+            break
+        following = best * (2 if best == max(tried) else 0.5)
+        tried[following] = error(following)
+    return dict(sorted(tried.items()))
+
+
 def asked() -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -231,6 +245,7 @@ def asked() -> argparse.Namespace:
     parser.add_argument("--train", type=int, default=400)
     parser.add_argument("--test", type=int, default=100)
     parser.add_argument("--sizes", nargs="+", default=list(SIZES), choices=list(SIZES))
+    parser.add_argument("--irreps", nargs="+", default=["32x0e", "32x0e+32x1o"], help="of MACE")
     parser.add_argument("--batch", type=int, default=10, help="frames a step")
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--fit", type=float, default=0, metavar="SECONDS", help="processor time of each training")
