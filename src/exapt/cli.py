@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import sys
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from exapt import __version__, cli_theory
+from exapt import __version__, cli_generate, cli_theory, cli_variants, sentences
 from exapt.errors import DivergenceError, InputError
 
 DONE, MISTAKE, BAR_NOT_MET, INTERRUPTED = 0, 1, 2, 130
@@ -25,6 +26,8 @@ app = typer.Typer(
     rich_markup_mode="markdown",
 )
 cli_theory.register(app)
+cli_generate.register(app)
+cli_variants.register(app)
 
 Study = Annotated[str, typer.Argument(help="A shipped study's name (see `exapt list`) or a YAML file.")]
 Set = Annotated[
@@ -40,7 +43,7 @@ Record = Annotated[
     str | None, typer.Option("--record", help="What one example of a .txt file is: file, line or paragraph.")
 ]
 Group = Annotated[str | None, typer.Option("--group", help="Column whose equal values stay on one side of a split.")]
-Kind = Annotated[str, typer.Option("--task", help="classify, regress, tag, detect or potential.")]
+Kind = Annotated[str, typer.Option("--task", help="classify, regress, tag, detect, potential or contacts.")]
 Workers = Annotated[
     int | None, typer.Option("--workers", min=1, help="Processes that fit side by side; default: one a core.")
 ]
@@ -150,7 +153,7 @@ def adapt(
         seed=seed,
         set=set_ or (),
     )
-    _print(record, as_json, verbs.sentence_of_fit(record))
+    _print(record, as_json, sentences.sentence_of_fit(record))
 
 
 @app.command()
@@ -180,7 +183,7 @@ def probe(
         seed=seed,
         set=set_ or (),
     )
-    _print({"probes": table}, as_json, verbs.table_of_probes(table))
+    _print({"probes": table}, as_json, sentences.table_of_probes(table))
 
 
 @app.command()
@@ -227,16 +230,24 @@ def predict(
     source: Annotated[str, typer.Argument(help="New examples: a file or folder.")],
     out: Annotated[
         Path,
-        typer.Option("--out", help="csv, npz, parquet; boxes: jsonl, json; potentials: extxyz, jsonl."),
+        typer.Option("--out", help="csv, npz, parquet; boxes: jsonl, json; potentials: extxyz, jsonl; genomes: bed…"),
     ],
     column: Column = None,
     record: Record = None,
+    window: Annotated[int | None, typer.Option(help="Genomes: bases of a window.")] = None,
+    stride: Annotated[int | None, typer.Option(help="Genomes: bases from window to window; 10.")] = None,
+    strand: Annotated[str | None, typer.Option(help="Genomes: both, plus or minus.")] = None,
+    at: Annotated[int | None, typer.Option(help="Genomes: place in a window that its value belongs to.")] = None,
+    threshold: Annotated[float | None, typer.Option(help="Genomes, .bed: least probability; 0.5.")] = None,
+    label: Annotated[str | None, typer.Option(help="Genomes: the class; the last one.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Predict new examples with a fitted model."""
+    """Predict new examples with a fitted model; a genome (FASTA) is scanned into .bed or .bedgraph."""
     from exapt import verbs
 
-    rows = verbs.predict(fitted, source, out=out, column=column, record=record)
+    scan = {"window": window, "stride": stride, "strand": strand, "at": at, "threshold": threshold, "label": label}
+    given = {key: value for key, value in scan.items() if value is not None}
+    rows = verbs.predict(fitted, source, out=out, column=column, record=record, say=_say(as_json), **given)
     hint = verbs.undivided(fitted, source, record)
     _print({"rows": rows, "out": str(out)}, as_json, f"{rows} predictions in {out}{hint}")
 
@@ -275,37 +286,6 @@ def export(
 
     verbs.export(checkpoint, out, to=to)
     _print({"out": str(out)}, as_json, f"exported to {out}")
-
-
-@app.command()
-def generate(
-    checkpoint: Checkpoint,
-    out: Annotated[Path, typer.Option("--out", help="Molecules: .smi, .sdf or .csv; else .txt or .csv.")],
-    count: Annotated[int, typer.Option(help="How many to write.")] = 1000,
-    temperature: Annotated[float, typer.Option(help="0 takes the likeliest.")] = 1.0,
-    top_p: Annotated[float, typer.Option(help="Draw among the likeliest that reach this probability.")] = 1.0,
-    seed: int = 0,
-    max_atoms: Annotated[int | None, typer.Option(help="Molecules: the most atoms besides hydrogen.")] = None,
-    against: Annotated[str | None, typer.Option(help="Molecules: the corpus that novelty is counted against.")] = None,
-    page: Annotated[Path | None, typer.Option(metavar="PAGE.html", help="Molecules: figures and drawings.")] = None,
-    as_json: Json = False,
-) -> None:
-    """Write new texts, sequences or molecules with an autoregressive checkpoint; molecules end valid."""
-    from exapt import verbs
-
-    found = verbs.generate(
-        checkpoint,
-        out,
-        count=count,
-        temperature=temperature,
-        top_p=top_p,
-        seed=seed,
-        max_atoms=max_atoms,
-        against=against,
-        page=page,
-        say=_say(as_json),
-    )
-    _print(found, as_json, verbs.sentence_of_generated(found))
 
 
 @app.command()
@@ -360,7 +340,7 @@ def audit(
         raise InputError(f"audit {name}: which study? Give the folder that `exapt run` wrote, or --self-test")
     else:
         finding = verbs.audit(name, run_folder, set=set_ or (), say=_say(as_json))
-        _print(finding, as_json, f"{verbs.sentence_of_finding(finding)}\n{run_folder / 'report.html'}")
+        _print(finding, as_json, f"{sentences.sentence_of_finding(finding)}\n{run_folder / 'report.html'}")
 
 
 @app.command()
@@ -369,7 +349,7 @@ def doctor(as_json: Json = False) -> None:
     from exapt import verbs
 
     facts = verbs.doctor()
-    _print(facts, as_json, verbs.sentences_of_doctor(facts))
+    _print(facts, as_json, sentences.sentences_of_doctor(facts))
 
 
 @app.command()
@@ -408,10 +388,9 @@ def _study(result: Any, as_json: bool, require: str | None) -> None:
 
 
 def _trials(trials: Sequence[Any], as_json: bool) -> None:
-    from exapt import verbs
 
     plain = [vars(trial) | {"passed": trial.passed} for trial in trials]
-    _print({"trials": plain}, as_json, verbs.table_of_trials(trials))
+    _print({"trials": plain}, as_json, sentences.table_of_trials(trials))
     if not all(trial.passed for trial in trials):
         raise typer.Exit(BAR_NOT_MET)
 
@@ -437,6 +416,8 @@ def main(words: Sequence[str] | None = None) -> None:
     """Entry point: a user's mistake is one line on the standard error and exit code 1; `--debug` shows where."""
     given = list(sys.argv[1:] if words is None else words)
     debug = "--debug" in given
+    if not debug:
+        warnings.formatwarning = lambda message, *_args, **_keys: f"warning: {message}\n"
     sys.exit(_run([word for word in given if word != "--debug"] or ["--help"], debug))
 
 
