@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import sys
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from exapt import __version__, cli_theory
+from exapt import __version__, cli_theory, cli_variants
 from exapt.errors import DivergenceError, InputError
 
 DONE, MISTAKE, BAR_NOT_MET, INTERRUPTED = 0, 1, 2, 130
@@ -25,6 +26,7 @@ app = typer.Typer(
     rich_markup_mode="markdown",
 )
 cli_theory.register(app)
+cli_variants.register(app)
 
 Study = Annotated[str, typer.Argument(help="A shipped study's name (see `exapt list`) or a YAML file.")]
 Set = Annotated[
@@ -40,7 +42,7 @@ Record = Annotated[
     str | None, typer.Option("--record", help="What one example of a .txt file is: file, line or paragraph.")
 ]
 Group = Annotated[str | None, typer.Option("--group", help="Column whose equal values stay on one side of a split.")]
-Kind = Annotated[str, typer.Option("--task", help="classify, regress, tag, detect or potential.")]
+Kind = Annotated[str, typer.Option("--task", help="classify, regress, tag, detect, potential or contacts.")]
 Workers = Annotated[
     int | None, typer.Option("--workers", min=1, help="Processes that fit side by side; default: one a core.")
 ]
@@ -227,16 +229,24 @@ def predict(
     source: Annotated[str, typer.Argument(help="New examples: a file or folder.")],
     out: Annotated[
         Path,
-        typer.Option("--out", help="csv, npz, parquet; boxes: jsonl, json; potentials: extxyz, jsonl."),
+        typer.Option("--out", help="csv, npz, parquet; boxes: jsonl, json; potentials: extxyz, jsonl; genomes: bed…"),
     ],
     column: Column = None,
     record: Record = None,
+    window: Annotated[int | None, typer.Option(help="Genomes: bases of a window.")] = None,
+    stride: Annotated[int | None, typer.Option(help="Genomes: bases from window to window; 10.")] = None,
+    strand: Annotated[str | None, typer.Option(help="Genomes: both, plus or minus.")] = None,
+    at: Annotated[int | None, typer.Option(help="Genomes: place in a window that its value belongs to.")] = None,
+    threshold: Annotated[float | None, typer.Option(help="Genomes, .bed: least probability; 0.5.")] = None,
+    label: Annotated[str | None, typer.Option(help="Genomes: the class; the last one.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Predict new examples with a fitted model."""
+    """Predict new examples with a fitted model; a genome (FASTA) is scanned into .bed or .bedgraph."""
     from exapt import verbs
 
-    rows = verbs.predict(fitted, source, out=out, column=column, record=record)
+    scan = {"window": window, "stride": stride, "strand": strand, "at": at, "threshold": threshold, "label": label}
+    given = {key: value for key, value in scan.items() if value is not None}
+    rows = verbs.predict(fitted, source, out=out, column=column, record=record, say=_say(as_json), **given)
     hint = verbs.undivided(fitted, source, record)
     _print({"rows": rows, "out": str(out)}, as_json, f"{rows} predictions in {out}{hint}")
 
@@ -437,6 +447,8 @@ def main(words: Sequence[str] | None = None) -> None:
     """Entry point: a user's mistake is one line on the standard error and exit code 1; `--debug` shows where."""
     given = list(sys.argv[1:] if words is None else words)
     debug = "--debug" in given
+    if not debug:
+        warnings.formatwarning = lambda message, *_args, **_keys: f"warning: {message}\n"
     sys.exit(_run([word for word in given if word != "--debug"] or ["--help"], debug))
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any, Self, get_args
+from typing import Any, ClassVar, Self, get_args
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, SerializerFunctionWrapHandler, ValidationError, model_serializer
 
 from exapt.errors import InputError, nearest
 
@@ -16,6 +16,9 @@ class Spec(BaseModel):
     """A frozen description. Unknown keys are refused with the nearest valid one."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True, use_attribute_docstrings=True)
+    later: ClassVar[tuple[str, ...]] = ()
+    """Keys that plain data leaves out where they hold their default: they came later, and what was made before them
+    keeps its hash."""
 
     @classmethod
     def parse(cls, data: Mapping[str, Any], where: str = "spec") -> Self:
@@ -26,8 +29,14 @@ class Spec(BaseModel):
             raise InputError(explain(cls, error, where, data)) from None
 
     def plain(self) -> dict[str, Any]:
-        """Plain JSON-able data, every default written out."""
+        """Plain JSON-able data, every default written out but those of `later` keys."""
         return self.model_dump(mode="json")
+
+    @model_serializer(mode="wrap")
+    def _without_later(self, plainly: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        plain: dict[str, Any] = plainly(self)
+        usual = {key for key in self.later if getattr(self, key) == type(self).model_fields[key].default}
+        return {key: value for key, value in plain.items() if key not in usual} if usual else plain
 
     def digest(self) -> str:
         """A short content hash of the resolved spec."""

@@ -194,14 +194,48 @@ def predict(
     out: Path | str,
     column: str | None = None,
     record: str | None = None,
+    say: Say = lambda _: None,
+    **scan: Any,
 ) -> int:
     """Predict new examples; writes csv, npz or parquet by the ending of `out` and returns how many.
 
-    `record` says what one example of a .txt file is: file, line or paragraph.
+    `record` says what one example of a .txt file is: file, line or paragraph. A genome is scanned into .bed or
+    .bedgraph; `scan` are then the fields of `exapt.studies.tracks.Scan`: window, stride, strand, at, threshold,
+    unknown, label.
     """
-    from exapt.studies.single import predict_file
+    from exapt.studies.single import predict_file, scan_genome
 
+    if scan or Path(out).suffix in (".bed", ".bedgraph", ".bg"):
+        return scan_genome(Path(fitted), _readable(source, column, record), Path(out), scan, say)
     return predict_file(Path(fitted), _readable(source, column, record), Path(out))
+
+
+def variants(
+    checkpoint: Path | str,
+    table: str,
+    *,
+    wild_type: str,
+    out: Path | str | None = None,
+    column: str | None = None,
+    label: str | None = None,
+    beside: Sequence[str] = (),
+    offset: int = 0,
+    how: Sequence[Any] = ("masked-marginals",),
+    labels: Sequence[int] = (),
+    seeds: int = 5,
+) -> dict[str, Any]:
+    """Score mutants of a protein with a masked network, and compare with a measured effect where `label` names it."""
+    from exapt.studies.variants import score_variants
+
+    where = None if out is None else Path(out)
+    return score_variants(Path(checkpoint), table, wild_type, where, column, label, beside, offset, how, labels, seeds)
+
+
+def sentence_of_variants(found: dict[str, Any]) -> str:
+    """The scores' agreement with what was measured, in lines."""
+    from exapt.studies.variants import sentence
+
+    return sentence(found)
 
 
 def embed(
@@ -439,7 +473,7 @@ def _spec_of(
         "labelled": source.plain(),
         "task": {"kind": task},
     }
-    if task in ("detect", "potential"):  # their heads have no probe to start from, or to be compared with
+    if task in ("detect", "potential", "contacts"):  # their heads have no probe to start from, or to be compared with
         data |= {"adapt": {"probe_first": False}, "arms": ["pretrained", "scratch"]}
     if group is not None:
         data["split"] = {"by": "group"}

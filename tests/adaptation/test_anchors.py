@@ -14,6 +14,7 @@ from exapt.adaptation.anchors import together
 from exapt.adaptation.ewc import accumulate, quadratic
 from exapt.adaptation.l2sp import L2sp
 from exapt.adaptation.lwf import distil
+from exapt.adaptation.selection import Choice, firmest
 from exapt.adaptation.tuning import Tuning, layer_groups
 from exapt.errors import InputError
 from exapt.objectives import MaskedSpec
@@ -252,6 +253,42 @@ def test_the_alphas_are_chosen_on_validation_and_no_worse_than_either_end():
         assert record["alpha"] in (0, 50, 1e6)
 
 
+def test_ewcs_strength_is_chosen_on_validation_and_slack_takes_a_stronger_one():
+    start, task, data = sourced()
+    train, valid, _ = halves(data)
+    spec = {**QUICK, "rates": [3e-3, 1e-3]}
+    grid = [1.0, 1e4, 1e6]
+    loose, firm = (
+        fit(
+            FinetuneSpec(**spec, anchor=[EwcSpec(strengths=grid, slack=slack, examples=12)]),
+            start,
+            task,
+            train,
+            valid,
+            0,
+        )
+        for slack in (0.0, 1e9)
+    )
+    tried = [(a["rate"], a["strength"]) for a in loose.record["grid"]]
+    assert tried == [(3e-3, 1.0), (1e-3, 1.0), (tried[2][0], 1e4), (tried[2][0], 1e6)]
+    assert loose.record["valid_score"] == max(a["valid_score"] for a in loose.record["grid"])
+    assert (firm.record["strength"], firm.record["chosen_by"]) == (1e6, "slack")
+    assert firm.record["anchor"]["ewc"]["strength"] == 1e6
+    rate = firm.record["rate"]
+    alone = FinetuneSpec(**QUICK | {"rates": [rate]}, anchor=[EwcSpec(strength=1e6, examples=12)])
+    alone = fit(alone, start, task, train, valid, 0)
+    assert alone.record["distance"] == firm.record["distance"]
+    assert sum(firm.record["distance"]) < sum(loose.record["distance"])
+
+
+def test_the_firmest_is_the_strongest_within_the_slack_and_never_weaker_than_the_best():
+    best = Choice(1, "metric")
+    assert firmest(best, [1.05, 1.0, 1.05, 1.3], [0, 10, 100, 1000], 0.1) == Choice(2, "slack")
+    assert firmest(best, [1.05, 1.0, 1.2, 1.3], [0, 10, 100, 1000], 0.1) is best
+    assert firmest(best, [1.0, 1.0, 1.08, 1.05], [0, 10, 100, 100], 0.1) == Choice(3, "slack")
+    assert firmest(best, [float("nan")] * 3, [0, 10, 100], 0.1) is best
+
+
 def test_refit_is_held_at_the_chosen_alpha():
     start, task, data = classify()
     train, valid, _ = halves(data)
@@ -289,6 +326,7 @@ def test_without_a_source_it_is_refused_in_one_line(anchor):
         ({"lora": {}, "last": 2}, "last has nothing to choose"),
         ({"anchor": {"kind": "ewc", "strenght": 3}}, "unknown key 'anchor.strenght'; did you mean 'strength'"),
         ({"anchor": {"kind": "l2sp", "alphas": [-1]}}, "greater than or equal to 0"),
+        ({"anchor": {"kind": "ewc", "strengths": []}}, "at least 1 item"),
     ],
 )
 def test_contradictions_and_typing_mistakes_are_one_line(keys, words):

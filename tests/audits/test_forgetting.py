@@ -42,6 +42,8 @@ def test_a_remedy_is_the_studys_own_or_the_default():
     assert with_remedy(own, "plain").anchor == [] and with_remedy(own, "plain").last == 1
     assert with_remedy(own, "ewc").anchor == [EwcSpec(strength=7)]
     assert with_remedy(own, "lwf").anchor == [LwfSpec()]
+    given = ForgettingAudit.parse({"anchors": {"kind": "ewc", "strength": 300}}).anchors
+    assert with_remedy(own, "ewc+replay", given).anchor == [EwcSpec(strength=300), ReplaySpec()]
     with pytest.raises(InputError, match="nothing to hold"):
         with_remedy(FinetuneSpec(lora={}), "l2sp")
 

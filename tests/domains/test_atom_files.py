@@ -318,3 +318,19 @@ def test_what_is_wrong_can_be_skipped_and_is_counted(write: Write) -> None:
         read(write("c.xyz", FRAMES), length=2)
     with pytest.raises(InputError, match=r"no column 'gapp'; did you mean 'gap'"):
         read(write("c.xyz", FRAMES), source={"label": "gapp"})
+
+
+def test_backbones_alone_of_proteins(write: Write) -> None:
+    whole, alone = (read(write("a.pdb", PDB), backbone_only=only) for only in (False, True))
+    assert alone.lengths[0] < whole.lengths[0]
+    names = [line[12:16].strip() for line in PDB.splitlines() if line.startswith(("ATOM", "HETATM"))]
+    kept = [n for n in names if n in ("N", "CA", "C", "O")]
+    assert alone.lengths[0] <= len(kept)
+    assert len(alone.columns["amino_acid"][0]) == alone.lengths[0]
+
+
+def test_the_molecule_of_a_frame_is_its_smiles_where_the_atoms_agree(write: Write) -> None:
+    pytest.importorskip("rdkit")
+    frame = '3\nProperties=species:S:1:pos:R:3 smiles="{}"\nO 0 0 0.1\nH 0 0.8 -0.5\nH 0 -0.8 -0.5\n'
+    for said, known in (("[OH2]", "O"), ("CO", ""), ("no smiles", "")):
+        assert read(write("a.xyz", frame.format(said))).store.smiles.tolist() == [known]

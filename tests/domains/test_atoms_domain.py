@@ -9,11 +9,13 @@ import numpy as np
 import pytest
 import torch
 
+from exapt.adaptation.remembered import recall, remember
 from exapt.domains import AtomsSpec, Dataset, from_arrays, load_domain
 from exapt.domains.atom_batch import CONFORMERS, batch_of, turned
 from exapt.domains.atom_views import random_turns
 from exapt.domains.neighbours import neighbours
 from exapt.domains.structure import AtomStore, Structure, packed, unpacked
+from exapt.errors import InputError
 from exapt.training.batches import Batches
 
 WATER = Structure(np.array([8, 1, 1]), np.array([[[0.0, 0, 0.12], [0, 0.76, -0.48], [0, -0.76, -0.48]]]))
@@ -175,6 +177,23 @@ def test_classical_features_of_molecules_and_of_crystals() -> None:
     assert np.isfinite(shares).all()
     mixed = domain.classical(crystals, [molecules])
     assert mixed[0].shape[1] == mixed[1].shape[1]
+
+
+@pytest.mark.parametrize("values", [["CCO", "CCN", "CCC", "c1ccccc1"], [SALT, WATER, ION]])
+def test_the_baseline_is_the_same_from_remembered_examples(values: list) -> None:
+    domain, dataset = AtomsSpec().build(), read(values)
+    again = recall(remember(dataset))
+    before, after = (domain.classical(train, [dataset.subset([1, 0])])[1] for train in (dataset, again))
+    assert np.allclose(_dense(before), _dense(after), atol=1e-5)
+
+
+def _dense(matrix: object) -> np.ndarray:
+    return matrix.toarray() if hasattr(matrix, "toarray") else np.asarray(matrix)
+
+
+def test_a_baseline_of_fingerprints_needs_to_know_the_molecule() -> None:
+    with pytest.raises(InputError, match=r"memory: row 1: which molecule it is is not known"):
+        AtomsSpec().build().classical(read(["CCO", "CCN"]), [read([WATER])])
 
 
 def test_conformers_are_drawn_and_kept_apart() -> None:

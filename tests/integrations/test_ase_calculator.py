@@ -95,6 +95,11 @@ def test_predictions_are_read_back_as_extended_xyz(folder: Path, tmp_path: Path)
         predict_file(folder, Arrays([crystal(1)]), tmp_path / "said.csv")
 
 
+def test_elements_that_the_model_never_saw_are_warned_of(folder: Path, tmp_path: Path) -> None:
+    with pytest.warns(UserWarning, match="learnt from no energy of a structure with Os;"):
+        predict_file(folder, Arrays([Atoms("Os2", [[0, 0, 0], [0, 0, 2.4]])]), tmp_path / "said.jsonl")
+
+
 def test_dynamics_conserves_energy_and_searches_neighbours_rarely(folder: Path) -> None:
     atoms = crystal(3)
     atoms.calc = ExaptCalculator(folder, skin=1.0)

@@ -28,7 +28,7 @@ class Letters(Domain):
         self.spec = LetterSpec()
         self.inputs = Inputs("tokens", vocabulary=vocabulary, special=SPECIAL, length=length)
 
-    def read(self, source: Source, cache: Path | None = None) -> Dataset:
+    def read_one(self, source: Source, cache: Path | None = None) -> Dataset:
         raise NotImplementedError
 
     def collate(self, examples: Sequence[Example]) -> Batch:

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from exapt.domains import DnaSpec
-from exapt.domains.base import Arrays
+from exapt.domains.base import Arrays, Source
 from exapt.errors import InputError
 from exapt.objectives import SupervisedSpec
-from exapt.studies.corpora import labels_seen, unseen
+from exapt.studies.corpora import labels_seen, unseen, without_test
 
 SEQUENCES = ["ACGTAC", "AAAATT", "CCCCGG", "GTGTGT", "ACACTT", "TTTTAC"]
 KINDS = [0, 1, 0, 1, 0, 1]
@@ -25,7 +25,7 @@ def parts(monkeypatch, transductive):
     monkeypatch.setattr(type(domain), "transductive", property(lambda _: transductive))
     raw = read(domain)
     split = SimpleNamespace(test=np.array([1, 4]), pool=np.array([0, 2, 3, 5]))
-    spec = SimpleNamespace(labelled=SimpleNamespace(path="nodes"))
+    spec = SimpleNamespace(labelled=Source(path="nodes"))
     return domain, SimpleNamespace(
         domain=domain, raw=raw, examples=raw, test=raw.subset([1, 4]), split=split, spec=spec
     )
@@ -35,6 +35,16 @@ def test_examples_of_the_test_part_leave_the_corpus(monkeypatch):
     domain, data = parts(monkeypatch, transductive=False)
     left = unseen(data, read(domain, SEQUENCES[::-1]))
     assert left.rows.tolist() == [0, 2, 3, 5]
+
+
+def test_they_leave_every_source_of_the_corpus(monkeypatch, tmp_path):
+    domain, data = parts(monkeypatch, transductive=False)
+    for name, rows in (("a.txt", SEQUENCES[:2]), ("b.txt", SEQUENCES[2:])):
+        (tmp_path / name).write_text("".join(f"{row}\n" for row in rows))
+    corpus = domain.read(Source(path=f"{tmp_path}/a.txt", also=[Source(path=f"{tmp_path}/b.txt")]))
+    left = unseen(data, corpus)
+    assert left.rows.tolist() == [0, 2, 3, 5]
+    assert left.column("source").tolist() == ["a.txt", "b.txt", "b.txt", "b.txt"]
 
 
 def test_where_they_must_stay_their_labels_leave(monkeypatch):
@@ -61,3 +71,24 @@ def test_labels_are_counted_with_those_of_the_pool(monkeypatch):
     domain, data = parts(monkeypatch, transductive=False)
     corpus = domain.read(Arrays([*SEQUENCES, "GGGGGG"], {"kind": ["0", "", "1", "1", "0", "1", "0"]}, label="kind"))
     assert labels_seen(data, unseen(data, corpus)) == {"labels": 5, "of_the_pool": 4}
+
+
+def test_parts_that_test_sequences_share_leave_a_genome():
+    """Either strand; what was left out is noted in elements, for no whole example went."""
+    genome = "".join(np.random.default_rng(0).choice(list("ACGT"), 500))
+    other = genome[200:281][::-1].translate(str.maketrans("ACGT", "TGCA"))
+    domain = DnaSpec(length=64).build()
+    tests = domain.read(Arrays([genome[100:181], other], {}))
+    data = SimpleNamespace(domain=domain, test=tests)
+    noted = {}
+    folder = SimpleNamespace(note=lambda **facts: noted.update(facts))
+    left = without_test(data, folder, domain.read(Arrays([genome], {})))
+    assert [domain.decode(e.inputs) for e in left] == [genome[:100], genome[181:200], genome[281:]]
+    assert noted == {"left_out_of_corpus": {"examples": 0, "of": 1, "elements of others": 162}}
+
+
+def test_labels_of_several_columns_are_counted_one_by_one(monkeypatch):
+    domain, data = parts(monkeypatch, transductive=False)
+    columns = {"a": [1.5, None, 2.0, None, None, None], "b": [[0.1] * 6, None, None, [1.0] * 6, None, None]}
+    corpus = domain.read(Arrays(SEQUENCES, columns, label=["a", "b"]))
+    assert labels_seen(data, corpus) == {"labels": 4, "of_the_pool": 3}

@@ -51,6 +51,21 @@ def test_data_may_move(tmp_path):
         RunFolder(tmp_path).claim(study(corpus={"path": "elsewhere", "limit": 3}))
 
 
+def test_data_of_several_sources_may_move(tmp_path):
+    def claim(*also):
+        RunFolder(tmp_path).claim(study(corpus={"path": "a", "also": list(also)}))
+
+    claim({"path": "b"})
+    begun(tmp_path)
+    claim({"path": "c"})
+    with pytest.raises(InputError, match=r"corpus\.also\.0\.limit"):
+        claim({"path": "c", "limit": 3})
+    with pytest.raises(InputError, match=r"corpus\.also"):
+        claim({"path": "c"}, {"path": "d"})
+    with pytest.raises(InputError, match=r"corpus\.also"):
+        RunFolder(tmp_path).claim(study(corpus={"path": "a"}))
+
+
 def test_a_folder_with_other_files_is_refused(tmp_path):
     (tmp_path / "thesis.tex").write_text("years of work")
     with pytest.raises(InputError, match=r"no exapt run \(thesis.tex"):

@@ -5,7 +5,7 @@ import yaml
 
 from exapt.errors import InputError
 from exapt.studies.pretraining import PretrainSpec
-from exapt.studies.reading import catalogue, override, parse_yaml, read_study
+from exapt.studies.reading import _check_needs, catalogue, override, parse_yaml, read_study
 from exapt.studies.spec import STANDARD, StudySpec
 from exapt.training.monitor import MonitorSpec
 
@@ -43,10 +43,28 @@ def test_override_leaves_the_original_alone():
     assert data == {"a": {"b": 1}}
 
 
-@pytest.mark.parametrize("assignment", ["nonsense", "=3", "name.x=1"])
+def test_override_reaches_into_lists():
+    data = {"corpus": {"also": [{"path": "a"}, {"path": "b"}]}}
+    assert override(data, ["corpus.also.1.path=c"])["corpus"]["also"] == [{"path": "a"}, {"path": "c"}]
+    assert override(data, ["corpus.also.0={path: d}"])["corpus"]["also"][0] == {"path": "d"}
+    assert data == {"corpus": {"also": [{"path": "a"}, {"path": "b"}]}}
+
+
+@pytest.mark.parametrize("assignment", ["nonsense", "=3", "name.x=1", "budgets.1=3", "budgets.x=3", "budgets.0.a=3"])
 def test_a_bad_override_is_one_line(assignment):
     with pytest.raises(InputError, match="--set"):
         override(MINIMAL, [assignment])
+
+
+def test_a_further_source_is_needed_by_its_place():
+    needs = {"corpus.also.0.path": "a folder of proteins"}
+    words = r"corpus.also.0.path is not set. It needs a folder of proteins"
+    data = MINIMAL | {"corpus": {"path": "a", "also": [{"path": "REQUIRED"}]}, "needs": needs}
+    with pytest.raises(InputError, match=words):
+        PretrainSpec.of(data, "p.yaml")
+    with pytest.raises(InputError, match=words):
+        _check_needs(StudySpec.parse(data, "p.yaml"))
+    _check_needs(StudySpec.parse(override(data, ["corpus.also.0.path=proteins"]), "p.yaml"))
 
 
 @pytest.mark.parametrize(

@@ -20,6 +20,7 @@ from exapt.domains.structure import Structure
 from exapt.errors import InputError
 from exapt.objectives import PotentialSpec
 from exapt.objectives.energies import FORCES, EnergyHead, fit_references, potential_loss, surface
+from exapt.objectives.guess import Guess
 from exapt.objectives.potential import Potential
 from exapt.tasks import PotentialTaskSpec, load_task
 from exapt.tasks.potential import PotentialTask
@@ -202,6 +203,9 @@ def test_an_inherited_head_moves_its_references_only() -> None:
     assert missed.abs().max() < 1.0  # two compositions, whose mean errors vanish
     assert abs(float(missed[::2].mean())) < 1e-3
     assert torch.equal(head.out.weight, learnt.head.out.weight)
+    kept = PotentialTaskSpec(refit=False).build(data).calibrated(data)
+    assert kept.inherit(head, learnt, data, lambda: kept.ask(backbone, head, batch))
+    assert torch.equal(head.references, learnt.head.references)
 
 
 def test_scores_are_bounded_and_blind_to_missing_labels() -> None:
@@ -218,21 +222,43 @@ def test_scores_are_bounded_and_blind_to_missing_labels() -> None:
     assert task.metric(wrong, truth) == task.chance(truth)
 
 
-def test_fisher_of_forces_equals_every_atoms_own_gradient() -> None:
+def test_fisher_is_of_the_loss_on_energies_and_forces() -> None:
     domain, data = labelled(3)
-    objective = PotentialSpec(references={1: 0.0}, scale=1.0).build(domain, network()[0].float(), 0)
-    assert isinstance(objective, Potential)
-    torch.nn.init.normal_(objective.head.out.weight)
+    spec = PotentialSpec(references={1: -9.0, 8: -80.0}, scale=0.7, energy_weight=5.0, force_weight=2.0)
     backbone = network()[0].float()
+    objective = spec.build(domain, backbone, 0)
+    assert isinstance(objective, Potential)
+    torch.nn.init.normal_(objective.head.out.weight, generator=torch.Generator().manual_seed(0))
+    data = spec.attach(data, domain)
+    batch, names = domain.collate([data[i] for i in range(3)]), dict(backbone.named_parameters())
+
+    def guess(some: Batch, rng: torch.Generator) -> Guess:
+        return objective.guess(backbone, some, rng)
+
+    found = fisher(guess, [backbone, objective], names, [batch], "empirical")
+    items = int(batch.offsets[-1]) + 3
+    assert found.items == items and guess(batch, torch.Generator()).owner.diff().min() >= 0
+    wanted = {name: torch.zeros_like(p) for name, p in names.items()}
+    for place in range(3):
+        loss = objective(backbone, batch.select([place]), torch.Generator()).value * int(batch.lengths[place])
+        slopes = torch.autograd.grad(loss, list(names.values()), allow_unused=True)
+        for name, slope in zip(names, slopes, strict=True):
+            wanted[name] += 0.0 if slope is None else slope.square() / items
+    for name, part in wanted.items():
+        torch.testing.assert_close(found.diagonal[name], part, rtol=1e-3, atol=1e-4 * float(part.max()) + 1e-12)
+    drawn = fisher(guess, [backbone, objective], names, [batch] * 3, "sampled")
+    assert all(float(drawn.diagonal[n].sum()) > 0 for n, p in wanted.items() if float(p.sum()) > 0)
+
+
+def test_what_has_no_label_is_no_item_of_fisher() -> None:
+    domain, data = labelled(3)
+    columns = {**data.columns, "energy": np.array([np.nan, 1.0, np.nan])}
+    spec = PotentialSpec(references={1: 0.0}, scale=1.0)
+    backbone = network()[0].float()
+    objective = spec.build(domain, backbone, 0)
+    data = spec.attach(replace(data, columns=columns), domain)
     batch = domain.collate([data[i] for i in range(3)])
-    found = fisher(
-        lambda b, rng: objective.guess(backbone, b, rng),
-        [backbone, objective],
-        dict(backbone.named_parameters()),
-        [batch],
-        "sampled",
-    )
-    assert found.items == int(batch.offsets[-1]) and found.trace > 0
+    assert len(objective.guess(backbone, batch, torch.Generator()).owner) == int(batch.offsets[-1]) + 1
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from sklearn import metrics as oracle
 from task_standins import batch_of, dataset
 
-from exapt.domains import ProteinSpec, from_arrays
+from exapt.domains import DnaSpec, ProteinSpec, from_arrays
 from exapt.errors import InputError
 from exapt.tasks import RegressSpec, TagSpec, load_task
 
@@ -236,3 +236,24 @@ def test_ends_that_collate_adds_have_no_label() -> None:
 def test_tag_is_restored_from_its_plain_form() -> None:
     task = TagSpec(metric="macro-F1", separator=",").build(structure(["H,E"], [2]))
     assert load_task(task.plain()).plain() == task.plain()
+
+
+def test_sites_of_any_kind_against_none() -> None:
+    domain = ProteinSpec(length=16).build()
+    data = domain.read(from_arrays(["MKVA", "GGF"], label=["0140", "?04"]))
+    task = TagSpec(metric="AUC", against="0").build(data)
+    assert task.classes == ["0", "other"]
+    assert [row.tolist() for row in task.attach(data).element_targets["label"]] == [[0, 1, 1, 0], [-1, 0, 1]]
+
+
+def test_numbers_over_all_elements_are_divided_by_how_many_there_are() -> None:
+    source = from_arrays(["ACGT", "AC", "ACGTAC"], label=[8.0, 3.0, 6.0])
+    data = DnaSpec().build().read(source)
+    per = RegressSpec(per="element").build(data)
+    assert per.attach(data).targets["label"].ravel().tolist() == [2.0, 1.5, 1.0]
+    assert per.centre.tolist() == [1.5]
+
+
+def test_a_key_that_came_later_is_written_only_where_it_says_something() -> None:
+    assert "per" not in RegressSpec().plain() and RegressSpec(per="element").plain()["per"] == "element"
+    assert RegressSpec.parse(RegressSpec().plain()) == RegressSpec()

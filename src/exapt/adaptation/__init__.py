@@ -13,6 +13,7 @@ from exapt.adaptation.linear import ProbeResult, probe_many
 from exapt.adaptation.lora import LoraSpec
 from exapt.adaptation.lwf import LwfSpec
 from exapt.adaptation.origin import Origin, Supervised, pretraining_origin
+from exapt.adaptation.pair_probe import MapsSpec
 from exapt.adaptation.private import PrivateProbeSpec
 from exapt.adaptation.probe import ProbeSpec, fit_probes
 from exapt.adaptation.replay import ReplaySpec
@@ -31,6 +32,7 @@ __all__ = [
     "L2spSpec",
     "LoraSpec",
     "LwfSpec",
+    "MapsSpec",
     "Origin",
     "ProbeResult",
     "ProbeSpec",

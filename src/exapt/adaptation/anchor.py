@@ -5,9 +5,10 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 
 from exapt.adaptation.origin import Origin
@@ -19,6 +20,8 @@ from exapt.spec import Spec
 from exapt.training.trainable import Trainable
 from exapt.training.watcher import Watcher
 
+Strength = Annotated[float, Field(ge=0)]
+"""How hard an anchor holds, in a unit of its own."""
 Term = Callable[[Batch, torch.Generator], Tensor]
 """From a training batch to a scalar that is added to its mean loss, so that it does not depend on the batch's size."""
 

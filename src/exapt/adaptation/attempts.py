@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Any
 from exapt.adaptation.anchor import Anchor, Anchored, running_statistics
 from exapt.adaptation.anchors import together
 from exapt.adaptation.combine import combine
+from exapt.adaptation.ewc import EwcAnchor
 from exapt.adaptation.fitted import Start
 from exapt.adaptation.headstart import start_from_probe
 from exapt.adaptation.l2sp import L2spAnchor
 from exapt.adaptation.lora import merge
 from exapt.adaptation.pruning import prunable, zero_share
-from exapt.adaptation.selection import Choice, choose
+from exapt.adaptation.selection import Choice, choose, firmest
 from exapt.adaptation.tuning import Tuning, distances, layer_groups
 from exapt.adaptation.validation import validation
 from exapt.domains.base import Dataset
@@ -37,6 +38,8 @@ class Attempt:
     rate: float
     alpha: float | None
     """The strength of L2-SP, where there is one."""
+    strength: float | None
+    """EWC's λ, where there is one."""
     steps: int
     """Steps up to the weights that were kept."""
     score: float
@@ -48,6 +51,7 @@ class Attempt:
         """The record of the grid."""
         facts = {"rate": self.rate, "best_step": self.steps, "valid_score": self.score, "valid_loss": self.loss}
         facts |= {} if self.alpha is None else {"alpha": self.alpha}
+        facts |= {} if self.strength is None else {"strength": self.strength}
         return facts | ({"diverged": True, "why": self.why} if self.diverged else {})
 
 
@@ -62,8 +66,8 @@ class Attempts:
     valid: Dataset
     seed: int
     tried: list[Attempt] = field(default_factory=list)
-    best: Tuning | None = None
-    """The network of the best attempt so far."""
+    networks: dict[int, Tuning] = field(default_factory=dict)
+    """The networks that may still be chosen, by their place in `tried`."""
 
     def __post_init__(self) -> None:
         self.total = self.spec.steps(len(self.train))
@@ -77,25 +81,37 @@ class Attempts:
         """The best attempt so far; without validation, the middle one of those that did not diverge."""
         scores, losses = [a.score for a in self.tried], [a.loss for a in self.tried]
         sound = [place for place, attempt in enumerate(self.tried) if not attempt.diverged]
-        return choose(scores, losses, self.by_metric, sound[len(sound) // 2] if sound else 0)
+        best = choose(scores, losses, self.by_metric, sound[len(sound) // 2] if sound else 0)
+        _, slack = self.spec.strengths()
+        return firmest(best, losses, [a.strength or 0.0 for a in self.tried], slack) if slack else best
+
+    @property
+    def best(self) -> Tuning | None:
+        """The network of the best attempt so far."""
+        return self.networks.get(self.choice.place)
 
     def search(self, rates: Sequence[float]) -> None:
-        """Every rate, with L2-SP at its first α; then its other alphas at the best rate, or every pair if asked."""
-        alphas, pairs = self.spec.alphas()
+        """Every rate, with L2-SP at its first α and EWC at its first λ; then the other alphas at the best rate, or
+        every pair if asked; then the other λ."""
+        (alphas, pairs), (strengths, _) = self.spec.alphas(), self.spec.strengths()
         for alpha in alphas if pairs else alphas[:1]:
             for rate in rates:
-                self.attempt(rate, alpha)
+                self.attempt(rate, alpha, strengths[0])
         best = self.tried[self.choice.place].rate
         for alpha in [] if pairs else alphas[1:]:
-            self.attempt(best, alpha)
+            self.attempt(best, alpha, strengths[0])
+        found = self.tried[self.choice.place]
+        for strength in strengths[1:]:
+            self.attempt(found.rate, found.alpha, strength)
 
-    def attempt(self, rate: float, alpha: float | None = None) -> None:
-        """Run one setting and keep its network if it is the best so far."""
+    def attempt(self, rate: float, alpha: float | None = None, strength: float | None = None) -> None:
+        """Run one setting and keep its network if it is the best so far, or with a slack may become it."""
         tuning = self.initial.copy()
-        plan = Attempt(rate, alpha, self.total, float("nan"), float("nan"))
+        plan = Attempt(rate, alpha, strength, self.total, float("nan"), float("nan"))
         self.tried.append(self._run(tuning, self.train, plan, self._evaluation(tuning)))
-        if self.choice.place == len(self.tried) - 1:
-            self.best = tuning
+        place, (_, slack) = len(self.tried) - 1, self.spec.strengths()
+        if slack or self.choice.place == place:
+            self.networks = (self.networks if slack else {}) | {place: tuning}
 
     def settle(self) -> tuple[dict[str, Any], Tuning]:
         """The record and the network that the fit ends with, plain matrices again where LoRA was added to them."""
@@ -134,7 +150,7 @@ class Attempts:
         """Train for `plan.steps` at most; what came of it."""
         domain, spec = self.start.domain, self.spec.training(plan.rate, plan.steps, derive(self.seed, "tune"))
         batches = Batches(train, domain.collate_training, batch=self.spec.batch, seed=spec.seed, lengths=domain.kept)
-        hold = together(self._anchors(plan.alpha), tuning.backbone)
+        hold = together(self._anchors(plan), tuning.backbone)
         toward_zero = 0.0 if plan.alpha is not None else self.spec.weight_decay  # L2-SP decays to the start instead
         groups = layer_groups(tuning, plan.rate, self.spec.layer_decay, self.spec.weight_decay, toward_zero)
         model = Anchored(tuning, hold.terms) if hold.terms else tuning
@@ -152,10 +168,9 @@ class Attempts:
         steps, score = int(best.get("step", done.step)), best.get("measured", float("nan"))
         return replace(plan, steps=steps, score=score, loss=loss, diverged=broken, why=why)
 
-    def _anchors(self, alpha: float | None) -> list[Anchor]:
-        """The anchors, L2-SP at this strength."""
-        strong = alpha if alpha is not None else 0.0
-        return [replace(a, alpha=strong) if isinstance(a, L2spAnchor) else a for a in self.anchors]
+    def _anchors(self, plan: Attempt) -> list[Anchor]:
+        """The anchors at the strengths of one run."""
+        return [_at(anchor, plan) for anchor in self.anchors]
 
     def _evaluation(self, tuning: Tuning) -> Callable[[], dict[str, float]] | None:
         """What the loop calls to look at validation; None without a validation part."""
@@ -179,6 +194,7 @@ class Attempts:
         return record | {"refit": True}, tuning
 
     def _record(self, chosen: Attempt) -> dict[str, Any]:
+        facts = [anchor.facts() for anchor in self._anchors(chosen)]
         return {
             **chosen.plain(),
             "chosen_by": self.choice.by,
@@ -188,6 +204,15 @@ class Attempts:
             "trained_parameters": sum(p.numel() for p in self.initial.parameters() if p.requires_grad),
             "diverged": False,
             "refit": False,
-            "anchor": {spec.kind: anchor.facts() for spec, anchor in zip(self.spec.anchor, self.anchors, strict=True)},
+            "anchor": dict(zip([one.kind for one in self.spec.anchor], facts, strict=True)),
             "not_held": running_statistics(self.initial.backbone) if self.anchors else [],
         } | ({"zero_weights": zero_share(prunable(self.best.backbone))} if self.spec.prune and self.best else {})
+
+
+def _at(anchor: Anchor, plan: Attempt) -> Anchor:
+    """An anchor at the strength of one run."""
+    if isinstance(anchor, L2spAnchor):
+        return replace(anchor, alpha=plan.alpha or 0.0)
+    if isinstance(anchor, EwcAnchor) and plan.strength is not None:
+        return replace(anchor, strength=plan.strength)
+    return anchor

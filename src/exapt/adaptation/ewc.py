@@ -9,13 +9,14 @@ source items.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
 from pydantic import Field, PositiveInt
 from torch import Tensor, nn
 
-from exapt.adaptation.anchor import Anchor, AnchorBase, Hold, Term, own_weights
+from exapt.adaptation.anchor import Anchor, AnchorBase, Hold, Strength, Term, own_weights
 from exapt.adaptation.fisher import Fisher, How, fisher
 from exapt.adaptation.origin import Origin
 from exapt.backbones.base import Backbone
@@ -27,6 +28,12 @@ class EwcSpec(AnchorBase):
     kind: Literal["ewc"] = "ewc"
     strength: float = Field(default=100.0, ge=0)
     """λ."""
+    strengths: list[Strength] | None = Field(default=None, min_length=1)
+    """A grid of λ in the place of `strength`, chosen on validation: all rates at the first, the others at the best
+    rate."""
+    slack: float = Field(default=0.0, ge=0)
+    """Of the grid, take the strongest λ whose loss on validation is at most this share above the best one: new labels
+    alone would mostly let go, for they do not show what is forgotten. 0 takes the best."""
     fisher: How = "sampled"
     """`exact` sums over every class (one label an example, up to 256 classes); `sampled` draws targets from the
     model's own predictions; `empirical` takes the data's."""
@@ -37,7 +44,13 @@ class EwcSpec(AnchorBase):
         """The anchor at a network's present weights."""
         source = self.source(origin)
         found = source.once(("fisher", self.fisher, self.examples), lambda: self.measure(backbone, source))
-        return EwcAnchor(own_weights(backbone), found, self.strength)
+        start = {name: p.detach().float().clone() for name, p in own_weights(backbone).items()}
+        return EwcAnchor(start, found, self.grid[0])
+
+    @property
+    def grid(self) -> list[float]:
+        """Every λ to try."""
+        return [self.strength] if self.strengths is None else list(self.strengths)
 
     def measure(self, backbone: Backbone, origin: Origin) -> Fisher:
         """The Fisher diagonal of every weight of a network under the source's loss."""
@@ -49,12 +62,13 @@ class EwcSpec(AnchorBase):
         return fisher(guess, networks, every, origin.batches(self.examples), self.fisher)
 
 
+@dataclass(frozen=True)
 class EwcAnchor(Anchor):
-    """A Fisher diagonal, the weights it was taken at, and λ."""
+    """Float32 copies of the weights by name, the Fisher diagonal taken there, and λ."""
 
-    def __init__(self, parameters: Mapping[str, nn.Parameter], found: Fisher, strength: float) -> None:
-        self.start = {name: p.detach().float().clone() for name, p in parameters.items()}
-        self.fisher, self.strength = found, strength
+    start: Mapping[str, Tensor]
+    fisher: Fisher
+    strength: float
 
     def hold(self, backbone: Backbone) -> Hold:
         return Hold(terms={"ewc": quadratic(own_weights(backbone), self.start, self.fisher.diagonal, self.strength)})

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from exapt.adaptation.anchors import Anchors
 from exapt.adaptation.attempts import Attempts
+from exapt.adaptation.ewc import EwcSpec
 from exapt.adaptation.fitted import Fitted, Saved, Start
 from exapt.adaptation.l2sp import L2spSpec
 from exapt.adaptation.lora import TIMES, LoraSpec
@@ -119,6 +120,13 @@ class FinetuneSpec(Spec):
             if isinstance(one, L2spSpec):
                 return list(one.alphas), one.pairs
         return [None], False
+
+    def strengths(self) -> tuple[list[float | None], float]:
+        """The grid of EWC's λ ([None] without it), and how much loss on validation the strongest may cost."""
+        for one in self.anchor:
+            if isinstance(one, EwcSpec):
+                return list(one.grid), one.slack
+        return [None], 0.0
 
     def fit(self, start: Start, task: Task, train: Dataset, valid: Dataset, seed: int) -> Fitted:
         """Try the grid; a run that diverges is recorded and out of the running."""

@@ -12,6 +12,7 @@ from exapt.adaptation.classical import ClassicalFitted, ClassicalSpec
 from exapt.adaptation.finetune import FinetuneFitted, FinetuneSpec
 from exapt.adaptation.fitted import Fitted, Start, read_saved
 from exapt.adaptation.knn import KnnFitted, KnnSpec
+from exapt.adaptation.pair_probe import MapsFitted, MapsSpec
 from exapt.adaptation.private import PrivateProbeFitted, PrivateProbeSpec
 from exapt.adaptation.probe import ProbeFitted, ProbeSpec
 from exapt.adaptation.stack import StackFitted, StackSpec
@@ -20,13 +21,14 @@ from exapt.errors import InputError
 from exapt.tasks.base import Task
 
 AdaptSpec = Annotated[
-    ProbeSpec | KnnSpec | FinetuneSpec | ClassicalSpec | StackSpec | PrivateProbeSpec,
+    ProbeSpec | KnnSpec | FinetuneSpec | ClassicalSpec | StackSpec | PrivateProbeSpec | MapsSpec,
     Field(discriminator="kind"),
 ]
 """Any way to use labels, told apart by `kind`."""
 
 FITTED: dict[
-    str, type[ProbeFitted | KnnFitted | FinetuneFitted | ClassicalFitted | StackFitted | PrivateProbeFitted]
+    str,
+    type[ProbeFitted | KnnFitted | FinetuneFitted | ClassicalFitted | StackFitted | PrivateProbeFitted | MapsFitted],
 ] = {
     "probe": ProbeFitted,
     "knn": KnnFitted,
@@ -34,6 +36,7 @@ FITTED: dict[
     "classical": ClassicalFitted,
     "stack": StackFitted,
     "private-probe": PrivateProbeFitted,
+    "maps": MapsFitted,
 }
 """What each kind of spec ends in."""
 

@@ -10,19 +10,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from exapt.adaptation.anchor import Anchor, AnchorBase, Hold, own_weights
+from exapt.adaptation.anchor import Anchor, AnchorBase, Hold, Strength, own_weights
 from exapt.adaptation.origin import Origin
 from exapt.backbones.base import Backbone
 from exapt.errors import InputError
 from exapt.training.watcher import Watcher
-
-Strength = Annotated[float, Field(ge=0)]
 
 
 class L2spSpec(AnchorBase):

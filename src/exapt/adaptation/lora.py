@@ -75,8 +75,13 @@ def merge(backbone: Backbone) -> Backbone:
 
 
 def _is_matrix(part: nn.Module) -> bool:
-    """Whether it is a linear layer or a convolution; GPT-2 writes its linear layers as Conv1D."""
-    return isinstance(part, nn.Linear | nn.Conv2d) or type(part).__name__ == "Conv1D"
+    """Whether it is a linear layer or a convolution; GPT-2 writes its linear layers as Conv1D.
+
+    A dilated convolution is left as it is: peft's additions to convolutions know no dilation.
+    """
+    if isinstance(part, nn.Conv2d):
+        return tuple(part.dilation) == (1, 1)
+    return isinstance(part, nn.Linear) or type(part).__name__ == "Conv1D"
 
 
 def _library() -> Any:

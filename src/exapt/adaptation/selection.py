@@ -14,7 +14,8 @@ class Choice:
 
     place: int
     by: str
-    """`metric`, `loss` (the metric could not judge), or `default` (nothing to judge by)."""
+    """`metric`, `loss` (the metric could not judge), `slack` (stronger than the best, and nearly as good), or
+    `default` (nothing to judge by)."""
 
 
 def choose(scores: Sequence[float], losses: Sequence[float], usable: bool = True, default: int = 0) -> Choice:
@@ -31,6 +32,15 @@ def choose(scores: Sequence[float], losses: Sequence[float], usable: bool = True
     if np.isfinite(loss).any():
         return Choice(int(_lowest(loss, np.arange(len(loss)))), "loss")
     return Choice(default, "default")
+
+
+def firmest(best: Choice, losses: Sequence[float], strengths: Sequence[float], slack: float) -> Choice:
+    """The strongest candidate whose loss is at most `slack` (a share) above that of the best, else the best itself."""
+    loss, strength = np.asarray(losses, dtype=float), np.asarray(strengths, dtype=float)
+    near = np.flatnonzero((loss <= (1 + slack) * loss[best.place]) & (strength > strength[best.place]))
+    if not len(near):
+        return best
+    return Choice(int(_lowest(loss, near[strength[near] == strength[near].max()])), "slack")
 
 
 def _lowest(loss: np.ndarray, places: np.ndarray) -> int:

@@ -6,6 +6,7 @@ from typing import Annotated, get_args
 
 from pydantic import Field
 
+from exapt.audits.attribution import AttributionAudit
 from exapt.audits.base import Audit, Subject, Trial
 from exapt.audits.collapse import CollapseAudit
 from exapt.audits.contamination import ContaminationAudit
@@ -20,7 +21,8 @@ from exapt.audits.signal import SignalAudit
 from exapt.audits.transfer import TransferAudit
 
 AuditSpec = Annotated[
-    CollapseAudit
+    AttributionAudit
+    | CollapseAudit
     | ContaminationAudit
     | ForgettingAudit
     | InvarianceAudit
@@ -42,6 +44,7 @@ AUDITS: dict[str, type[Audit]] = {
 
 __all__ = [
     "AUDITS",
+    "AttributionAudit",
     "Audit",
     "AuditSpec",
     "CollapseAudit",

@@ -10,6 +10,7 @@ import numpy as np
 from pydantic import Field, PositiveInt
 
 from exapt.adaptation import EwcSpec, FinetuneSpec, L2spSpec, LwfSpec, Origin, ReplaySpec, Start, embed_elements, fit
+from exapt.adaptation.anchors import Anchors, AnchorSpec
 from exapt.adaptation.origin import corpus_parts, pretraining_origin
 from exapt.audits.base import Audit, Subject, Trial
 from exapt.audits.forgetting_words import listing, plot, sentence
@@ -61,6 +62,9 @@ class ForgettingAudit(Audit):
     kind: Literal["forgetting"] = "forgetting"
     remedies: list[Remedy] = Field(default=["plain", "l2sp", "ewc", "replay"], min_length=1)
     """What to try. The verdict is on the first; `plain` is the study's own fine-tuning without any anchor."""
+    anchors: Anchors = []
+    """How the remedies hold, such as `{kind: ewc, strength: 300}`; one that is not named stands as in the study's own
+    fine-tuning, or at its default."""
     margin: float = Field(default=0.05, gt=0)
     """The relative rise of the held-out pre-training loss that matters, set before looking."""
     budget: PositiveInt | None = None
@@ -140,7 +144,7 @@ class ForgettingAudit(Audit):
         data, budget = subject.labelled, self.budget or max(subject.budgets)
         train, valid = draw_budget(data, subject.task, subject.pool, budget, seed)
         start = Start(subject.domain, subject.start.backbone, source=source, objective=subject.start.objective)
-        adapt = with_remedy(subject.adapt, remedy)
+        adapt = with_remedy(subject.adapt, remedy, self.anchors)
         fitted = fit(adapt, start, subject.task, data.subset(train), data.subset(valid), seed)
         backbone = fitted.backbone()
         if fitted.record["diverged"] or backbone is None:
@@ -155,7 +159,7 @@ class ForgettingAudit(Audit):
 CAVEATS = [
     "The pre-training head is left as it was: a loss can rise because the features turned, not because they lost "
     "anything. The column 'features kept' shows what a new linear head could still read.",
-    "Remedies stand at their default strengths; another strength is another trade between source and target.",
+    "Each remedy stands at the strength that its settings say; another is another trade between source and target.",
     "One checkpoint was adapted to one task: another task may cost more or less.",
 ]
 
@@ -192,11 +196,11 @@ class Ability:
         return recoverable(old, new) if len(old) >= 2 * (new.shape[1] + 1) else None
 
 
-def with_remedy(adapt: FinetuneSpec, remedy: str) -> FinetuneSpec:
-    """The study's fine-tuning with this anchor alone: as the study describes it, or at its default strength."""
+def with_remedy(adapt: FinetuneSpec, remedy: str, given: Sequence[AnchorSpec] = ()) -> FinetuneSpec:
+    """The study's fine-tuning with this anchor alone: as given, as the study has it, or at its default strength."""
     if remedy == "plain":
         return FinetuneSpec.parse(adapt.plain() | {"anchor": []}, "adapt")
-    own = {str(one.kind): one for one in adapt.anchor}
+    own = {str(one.kind): one for one in [*adapt.anchor, *given]}
     kinds = remedy.split("+")
     if adapt.lora is not None and {"l2sp", "ewc"} & set(kinds):
         raise InputError(f"audit forgetting: adapt.lora leaves {remedy} nothing to hold; valid: plain, lwf, replay")

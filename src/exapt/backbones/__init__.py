@@ -6,14 +6,17 @@ from pydantic import Field
 
 from exapt.backbones.base import Backbone
 from exapt.backbones.convnet import ConvNet, ConvNetSpec
+from exapt.backbones.dilated import Dilated, DilatedSpec
 from exapt.backbones.equivariant import Equivariant, EquivariantSpec
 from exapt.backbones.graphnet import GraphNet, GraphNetSpec
 from exapt.backbones.hub import HubBackbone, HubSpec
+from exapt.backbones.strands import Strands, StrandsSpec
 from exapt.backbones.timm import TimmSpec
 from exapt.backbones.transformer import SIZES, Transformer, TransformerSpec
 
 BackboneSpec = Annotated[
-    TransformerSpec | ConvNetSpec | GraphNetSpec | EquivariantSpec | HubSpec | TimmSpec, Field(discriminator="kind")
+    TransformerSpec | DilatedSpec | StrandsSpec | ConvNetSpec | GraphNetSpec | EquivariantSpec | HubSpec | TimmSpec,
+    Field(discriminator="kind"),
 ]
 """Any backbone, told apart by `kind`."""
 
@@ -23,12 +26,16 @@ __all__ = [
     "BackboneSpec",
     "ConvNet",
     "ConvNetSpec",
+    "Dilated",
+    "DilatedSpec",
     "Equivariant",
     "EquivariantSpec",
     "GraphNet",
     "GraphNetSpec",
     "HubBackbone",
     "HubSpec",
+    "Strands",
+    "StrandsSpec",
     "TimmSpec",
     "Transformer",
     "TransformerSpec",

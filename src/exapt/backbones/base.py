@@ -6,12 +6,16 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import ClassVar
 
-from torch import nn
+from torch import Tensor, nn
 
 from exapt.batch import Batch, Features
 from exapt.errors import InputError
 
-TAKING = {"tokens": "transformer, hub", "pictures": "transformer, convnet, hub, timm", "nodes": "graphnet"}
+TAKING = {
+    "tokens": "transformer, dilated, strands, hub",
+    "pictures": "transformer, convnet, hub, timm",
+    "nodes": "graphnet",
+}
 """The kinds of backbone that take each kind of element."""
 
 
@@ -22,6 +26,8 @@ class Backbone(nn.Module, ABC):
     """D, the width of the features."""
     whole: ClassVar[bool] = False
     """Whether it takes pictures whole only, so that none of their patches can be left out."""
+    vectors: ClassVar[bool] = False
+    """Whether its features have vectors, for heads that answer in space."""
 
     @property
     @abstractmethod
@@ -34,6 +40,15 @@ class Backbone(nn.Module, ABC):
     @abstractmethod
     def forward(self, batch: Batch) -> Features:
         """Encode a batch."""
+
+    def for_tokens(self, batch: Batch) -> Tensor:
+        """(N, k · `token_width`) what a head over tokens predicts from: by default the features."""
+        return self(batch).elements
+
+    @property
+    def token_width(self) -> int:
+        """Width of the features that a head over tokens takes at once."""
+        return self.width
 
     def size(self) -> int:
         """Number of parameters."""

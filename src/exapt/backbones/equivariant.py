@@ -7,7 +7,7 @@ that forces (the gradient of an energy) can be learnt.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal, NamedTuple
+from typing import ClassVar, Literal, NamedTuple
 
 import torch
 from pydantic import Field, PositiveInt
@@ -77,6 +77,7 @@ class EquivariantSpec(Spec):
 class Equivariant(Backbone):
     """See `EquivariantSpec`. Takes atomic numbers (N,), 0 for a hidden atom, positions (N, 3) in Å and edges (2, E)."""
 
+    vectors: ClassVar[bool] = True
     fast: bool | None = None
     """Whether sums over directions are sparse products; None: on processors that have Intel's library. Set it to False
     for `torch.func`."""

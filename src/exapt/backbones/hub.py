@@ -12,6 +12,7 @@ from torch import nn
 from exapt.backbones.base import Backbone, not_taken
 from exapt.backbones.colours import Colours
 from exapt.backbones.hub_pictures import HubPictures, colours_of, patch_of
+from exapt.backbones.residues import renumber, speaks_residues
 from exapt.backbones.wrapped import blocks_of
 from exapt.batch import Batch, Features, offsets_of, pad
 from exapt.domains.base import Inputs
@@ -130,7 +131,8 @@ def _pretrained(spec: HubSpec, inputs: Inputs) -> Any:
     transformers = _library()
     config = _read_config(spec)
     _check_weights(spec.path)
-    if inputs.kind == "tokens":
+    residues = inputs.kind == "tokens" and speaks_residues(spec.path, inputs)
+    if inputs.kind == "tokens" and not residues:
         _check_vocabulary(spec.path, config, inputs)
     options = {"revision": spec.revision, "use_safetensors": True, "trust_remote_code": False, "dtype": torch.float32}
     load = transformers.AutoModel.from_pretrained
@@ -138,6 +140,8 @@ def _pretrained(spec: HubSpec, inputs: Inputs) -> Any:
     wrong = [key for key in (*report["missing_keys"], *report["mismatched_keys"]) if not str(key).startswith(POOLER)]
     if wrong:
         raise InputError(f"{spec.path}: {len(wrong)} of the model's weights are not in the file, such as {wrong[0]}")
+    if residues:
+        renumber(model, spec.path, inputs)
     return _trimmed(model)
 
 

@@ -63,8 +63,7 @@ def _frame(comment: str, rows: list[str], where: str) -> Frame:
         cell_of(lattice, periodic, where),
         *charge_and_spin(info),
     )
-    smiles = info.get("smiles")
-    return Frame(structure, where, {**info, **atoms}, smiles if isinstance(smiles, str) else "")
+    return Frame(structure, where, {**info, **atoms})
 
 
 def _atoms(properties: str, rows: list[str], where: str) -> dict[str, np.ndarray]:

@@ -7,6 +7,7 @@ how far apart.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ from exapt.domains.atom_warnings import composition
 from exapt.domains.base import Dataset
 from exapt.domains.hashing import MULTIPLIER, mix
 from exapt.domains.neighbours import cell_pairs
-from exapt.domains.structure import ELEMENTS, AtomStore, Structure
+from exapt.domains.structure import ELEMENTS, AtomStore, Structure, unpacked
 from exapt.errors import InputError
 
 BITS, RADIUS = 2048, 2
@@ -30,18 +31,33 @@ BOND = 1.3
 
 
 def classical_features(datasets: Sequence[Dataset], cutoff: float) -> list[Any]:
-    """(n, p) a matrix for each data set; scaled on the first, the training one."""
-    stores = [_store(dataset) for dataset in datasets]
-    known = all(all(store.smiles[d.rows]) for store, d in zip(stores, datasets, strict=True))
-    if known:
-        return molecular_features([list(store.smiles[d.rows]) for store, d in zip(stores, datasets, strict=True)])
-    return _standard([_geometric(store, d, cutoff) for store, d in zip(stores, datasets, strict=True)])
+    """(n, p) a matrix for each data set; scaled on the first, the training one.
+
+    Raises `InputError` where molecules are known in the first, and not in another.
+    """
+    stores = [atom_store(dataset) for dataset in datasets]
+    if not all(stores[0].smiles):
+        return _standard([_geometric(store, d, cutoff) for store, d in zip(stores, datasets, strict=True)])
+    return molecular_features([_smiles(store, d) for store, d in zip(stores, datasets, strict=True)])
 
 
-def _store(dataset: Dataset) -> AtomStore:
-    if not isinstance(dataset.store, AtomStore):
-        raise InputError(f"{dataset.source}: the structures themselves are needed for classical features")
-    return dataset.store
+def _smiles(store: AtomStore, dataset: Dataset) -> list[str]:
+    found: list[str] = store.smiles[dataset.rows].tolist()
+    if not all(found):
+        raise InputError(
+            f"{dataset.where(found.index(''))}: which molecule it is is not known, and the baseline was learnt on "
+            "fingerprints of molecules; give SMILES or SDF, or extended XYZ with a key smiles"
+        )
+    return found
+
+
+def atom_store(dataset: Dataset) -> AtomStore:
+    """The structures of a data set, unpacked anew where they were remembered without their store."""
+    store = dataset.store
+    if isinstance(store, AtomStore):
+        return store
+    structures = [unpacked(np.asarray(store[row], dtype=np.float64)) for row in range(len(store))]
+    return AtomStore.of(structures, getattr(store, "smiles", None) or [""] * len(structures))
 
 
 def molecular_features(parts: Sequence[list[str]]) -> list[sp.csr_matrix]:
@@ -65,6 +81,7 @@ def _prints(smiles: Sequence[str]) -> sp.csr_matrix:
     return sp.csr_matrix(np.sqrt(counts / lengths))
 
 
+@lru_cache(maxsize=1 << 16)
 def _descriptors(smiles: str) -> list[float]:
     """RDKit's descriptors that are finite numbers of moderate size; the others count as 0."""
     from rdkit import rdBase
@@ -76,9 +93,10 @@ def _descriptors(smiles: str) -> list[float]:
 
 
 def _molecule(smiles: str) -> Any:
-    from rdkit import Chem
+    from rdkit import Chem, rdBase
 
-    return Chem.MolFromSmiles(smiles)
+    with rdBase.BlockLogs():
+        return Chem.MolFromSmiles(smiles)
 
 
 def _geometric(store: AtomStore, dataset: Dataset, cutoff: float) -> np.ndarray:
@@ -91,7 +109,7 @@ def _geometric(store: AtomStore, dataset: Dataset, cutoff: float) -> np.ndarray:
 
 def _distances(structure: Structure, cutoff: float) -> np.ndarray:
     """(6 · BINS,) pairs an atom in each bin of distance, for the six pairs of hydrogen, second row and heavier."""
-    vectors, origin, to = _vectors(structure, cutoff)
+    vectors, origin, to = pair_vectors(structure, cutoff)
     kind = np.digitize(structure.numbers, [2, 11])
     low, high = np.minimum(kind[origin], kind[to]), np.maximum(kind[origin], kind[to])
     pair = low * 3 + high - low * (low + 1) // 2
@@ -99,7 +117,8 @@ def _distances(structure: Structure, cutoff: float) -> np.ndarray:
     return np.bincount(pair * BINS + at, minlength=6 * BINS) / len(structure)
 
 
-def _vectors(structure: Structure, cutoff: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def pair_vectors(structure: Structure, cutoff: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Of every pair within the cut-off the vector from one to the other (E, 3), and their numbers (E,) each."""
     places = structure.positions[0]
     origin, to, shifts = cell_pairs(places, structure.cell, cutoff)
     return places[origin] + shifts @ structure.cell - places[to], origin, to
@@ -118,7 +137,7 @@ def in_one_form(structure: Structure) -> np.ndarray:
     Of a periodic structure, whose middle is nowhere, the distances are those to the nearest other atoms summed.
     """
     if structure.periodic.any():
-        vectors, _, to = _vectors(structure, 4.0)
+        vectors, _, to = pair_vectors(structure, 4.0)
         weight = np.exp(-np.linalg.norm(vectors, axis=1))
         far = np.bincount(to, weights=weight, minlength=len(structure))
     else:
@@ -156,7 +175,7 @@ def molecular_fingerprint(smiles: str) -> np.ndarray:
 def bonds(structure: Structure) -> tuple[np.ndarray, np.ndarray]:
     """From and to of atoms nearer than 1.3 times their covalent radii, both directions."""
     reach = RADII[structure.numbers]
-    vectors, origin, to = _vectors(structure, max(0.1, 2 * BOND * float(reach.max())))
+    vectors, origin, to = pair_vectors(structure, max(0.1, 2 * BOND * float(reach.max())))
     near = np.linalg.norm(vectors, axis=1) < BOND * (reach[origin] + reach[to])
     return origin[near], to[near]
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
@@ -18,6 +19,8 @@ from exapt.errors import InputError
 
 GAP = 4.0
 """Å between the atoms nearest to each other of parts that no bond joins."""
+NCI = "NCI/first_5K.smi"
+"""RDKit's list of 5,000 molecules of the National Cancer Institute."""
 TRIES = 10
 """Embeddings tried from distances, and as many from random places, before a molecule is given up."""
 
@@ -40,6 +43,17 @@ def rdkit() -> Any:
     except ImportError:
         raise InputError("molecules (SMILES, SDF) need RDKit: pip install 'exapt[chem]'") from None
     return Chem
+
+
+def carried_smiles(file: str) -> Iterator[tuple[str, str]]:
+    """SMILES and name of every line of a file that RDKit carries."""
+    rdkit()
+    from rdkit import RDConfig
+
+    for line in (Path(RDConfig.RDDataDir) / file).read_text().splitlines():
+        words = line.split(None, 1)
+        if words:
+            yield words[0], words[1].strip() if len(words) > 1 else ""
 
 
 def from_smiles(text: str, where: str, how: Embedding) -> Frame:
@@ -69,6 +83,22 @@ def from_smiles(text: str, where: str, how: Embedding) -> Frame:
     return Frame(structure_of(full, places, how.hydrogens), where, {}, smiles)
 
 
+def same_molecule(text: str, numbers: np.ndarray) -> str:
+    """The canonical SMILES of a text, where RDKit is there and reads it as a molecule of just these atoms; else ''."""
+    try:
+        chem = rdkit()
+    except InputError:
+        return ""
+    from rdkit import rdBase
+
+    with rdBase.BlockLogs():
+        molecule = chem.MolFromSmiles(text)
+    if molecule is None:
+        return ""
+    there = sorted(a.GetAtomicNum() for a in chem.AddHs(molecule).GetAtoms())
+    return str(chem.MolToSmiles(molecule)) if there == sorted(numbers.tolist()) else ""
+
+
 def embed(molecule: Any, conformers: int, seed: int) -> np.ndarray | None:
     """(K, n, 3) conformers of a molecule with its hydrogens, unbonded parts set apart; None where none is found."""
     from rdkit.Chem import GetMolFrags, rdDistGeom
@@ -80,7 +110,10 @@ def embed(molecule: Any, conformers: int, seed: int) -> np.ndarray | None:
     settings.numThreads, settings.maxIterations = 1, TRIES
     for random in (False, True):
         settings.useRandomCoords = random
-        found = list(rdDistGeom.EmbedMultipleConfs(molecule, conformers, settings))
+        try:
+            found = list(rdDistGeom.EmbedMultipleConfs(molecule, conformers, settings))
+        except RuntimeError:  # its bounds contradict each other, as those of a sulphur with too many bonds
+            return None
         if found:
             places = np.array([molecule.GetConformer(i).GetPositions() for i in found])
             return apart(places, [list(part) for part in GetMolFrags(molecule)])

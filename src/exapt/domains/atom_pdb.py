@@ -31,9 +31,16 @@ class Line(NamedTuple):
     """Chain, number and insertion of the residue."""
 
 
-def read_pdb(lines: IO[str], name: str) -> Iterator[Frame | InputError]:
-    """A frame for every model. Columns: `residue` (n,) which residue each atom is of, counted from 0; `amino_acid`
-    one letter an atom, the amino acid at each Cα and '?' elsewhere; `sequence` a letter a residue."""
+BACKBONE = frozenset({"N", "CA", "C", "O"})
+"""What every residue has, whatever its side chain."""
+
+
+def read_pdb(lines: IO[str], name: str, backbone_only: bool = False) -> Iterator[Frame | InputError]:
+    """A frame for every model, of all its atoms or of amino acids' backbones alone.
+
+    Columns: `residue` (n,) which residue each atom is of, counted from 0; `amino_acid` one letter an atom, the amino
+    acid at each Cα and '?' elsewhere; `sequence` a letter a residue.
+    """
     atoms: list[Line] = []
     model = 1
     for number, text in enumerate(lines, 1):
@@ -41,6 +48,8 @@ def read_pdb(lines: IO[str], name: str) -> Iterator[Frame | InputError]:
             yield _frame(atoms, f"{name}: model {model}")
             atoms, model = [], model + 1
         elif text.startswith(("ATOM  ", "HETATM")) and text[16] in " A1":
+            if backbone_only and (text[12:16].strip() not in BACKBONE or text[17:20].strip() not in LETTERS):
+                continue
             try:
                 atoms.append(_line(text, f"{name}: line {number}"))
             except InputError as mistake:

@@ -14,19 +14,19 @@ from typing import Any, Literal
 import numpy as np
 
 from exapt.domains.atom_frames import Frame
-from exapt.domains.atom_molecules import Embedding
+from exapt.domains.atom_molecules import Embedding, same_molecule
 from exapt.domains.atom_sources import contents_of, frames_of
 from exapt.domains.atom_units import factor, factors
 from exapt.domains.atom_warnings import energy_warning
 from exapt.domains.base import Arrays, Dataset, Source
 from exapt.domains.caching import cached
-from exapt.domains.pieces import Piece, Wanted, as_column, finish_columns, require
-from exapt.domains.structure import AtomStore, check
+from exapt.domains.pieces import Piece, Wanted, as_column, as_objects, finish_columns, require
+from exapt.domains.structure import AtomStore, Structure, check
 from exapt.errors import InputError
 from exapt.files import read_json, write_json
 from exapt.spec import digest
 
-VERSION = 1
+VERSION = 2
 """Raise it when what is written changes: older caches are then not found."""
 STORED = ("numbers", "positions", "lengths", "cells", "whole")
 """The arrays of a store."""
@@ -46,6 +46,7 @@ class Reading:
     closest: float
     length: int
     on_error: Literal["stop", "skip"]
+    backbone_only: bool
 
     @property
     def embedding(self) -> Embedding:
@@ -85,7 +86,7 @@ def _gather(source: Source | Arrays, reading: Reading, scale: Mapping[str, float
     store = AtomStore.of([f.structure for f in frames], [f.smiles for f in frames])
     warning = energy_warning(store, columns)
     if warning:
-        warnings.warn(f"{source.path}: {warning}", stacklevel=2)
+        warnings.warn(f"{source.path}: {warning}", stacklevel=1)  # from one place, so that it is said once
     skipped = {LEFT_OUT: bad} if bad else {}
     roles = Wanted.of(source, ()).roles
     return Dataset(store, np.arange(len(store)), columns, source=source.path, skipped=skipped, roles=roles)
@@ -107,7 +108,13 @@ def _checked(found: Frame | InputError, reading: Reading, scale: Mapping[str, fl
         raise InputError(
             f"{found.where}: the force on atom {atom + 1} is not a finite number; correct it, or leave all forces out"
         )
-    return Frame(structure, found.where, columns, found.smiles)
+    return Frame(structure, found.where, columns, found.smiles or _said(columns, structure))
+
+
+def _said(columns: Mapping[str, Any], structure: Structure) -> str:
+    """The molecule that a column `smiles` names, where it has the structure's atoms; '' where nothing names one."""
+    text = columns.get("smiles")
+    return same_molecule(text, structure.numbers) if isinstance(text, str) and text else ""
 
 
 def _turned(frame: Frame, scale: Mapping[str, float]) -> dict[str, Any]:
@@ -204,11 +211,4 @@ def _taken(said: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> np.ndar
     if "stored" not in said:
         return as_column(said["values"])
     key = said["stored"]
-    return _objects(np.split(arrays[key], arrays[f"{key}_lengths"].cumsum()[:-1]))
-
-
-def _objects(rows: Sequence[np.ndarray]) -> np.ndarray:
-    column = np.empty(len(rows), dtype=object)
-    for place, row in enumerate(rows):
-        column[place] = row
-    return column
+    return as_objects(np.split(arrays[key], arrays[f"{key}_lengths"].cumsum()[:-1]))

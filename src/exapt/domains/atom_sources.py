@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Generator
 from contextlib import closing
+from dataclasses import replace
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
@@ -88,7 +89,7 @@ def _of_file(file: File, source: Source, reading: Reading) -> Frames:
         if suffix in XYZ:
             yield from read_extxyz(text, file.name)
         elif suffix in PDB:
-            yield from read_pdb(text, file.name)
+            yield from read_pdb(text, file.name, reading.backbone_only)
         elif suffix in SMILES:
             yield from _of_lines(text, file.name, reading)
         elif suffix == ".json":
@@ -147,8 +148,9 @@ def _molecule(text: str, where: str, columns: dict[str, Any], reading: Reading) 
 
 
 def _built_in(source: Source, reading: Reading) -> Frames:
-    for number, (value, columns) in enumerate(built_in(source.path), 1):
-        yield _of_value(value, f"{source.path}: structure {number}", columns, reading)
+    for number, item in enumerate(built_in(source.path), 1):
+        where = f"{source.path}: structure {number}"
+        yield replace(item, where=where) if isinstance(item, Frame) else _of_value(item[0], where, item[1], reading)
 
 
 def _in_memory(arrays: Arrays, reading: Reading) -> Frames:

@@ -6,8 +6,11 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from exapt.domains.atom_consistency import consistency_warning
 from exapt.domains.structure import ELEMENTS, AtomStore
 
+ENERGIES = ("energy", "energies")
+"""How the names of energy columns end."""
 LEAST = 8
 """Fewer structures show nothing."""
 FAR, AT_LEAST = 50.0, 5.0
@@ -17,9 +20,9 @@ ROUNDS = 20
 
 
 def energy_warning(store: AtomStore, columns: Mapping[str, np.ndarray]) -> str:
-    """A line that names an energy column and how many of its values lie far out, or ''."""
+    """A line that names an energy column and how many of its values lie far out, or that forces contradict; or ''."""
     for name, column in columns.items():
-        if not name.lower().startswith(("energy", "total_energy")) or not np.issubdtype(column.dtype, np.floating):
+        if not name.lower().endswith(ENERGIES) or not np.issubdtype(column.dtype, np.floating):
             continue
         far = outliers(store, column)
         if len(far):
@@ -27,6 +30,9 @@ def energy_warning(store: AtomStore, columns: Mapping[str, np.ndarray]) -> str:
                 f"'{name}' of {len(far)} of {len(column)} structures (first: number {far[0] + 1}) is far from what "
                 "their elements explain; are energies in different units, or is one wrong? See domain.units"
             )
+        against = consistency_warning(store, columns, name)
+        if against:
+            return against
     return ""
 
 

@@ -17,25 +17,13 @@ from exapt.domains.atom_molecules import rdkit
 from exapt.domains.atom_units import BOHR, HARTREE
 from exapt.errors import InputError, nearest
 
-FAMILIES = {
-    "small-organics": (
-        "CCO",
-        "CC(C)O",
-        "COC",
-        "CC=O",
-        "CC(C)=O",
-        "CCN",
-        "CN(C)C",
-        "CCC",
-        "CC=C",
-        "C1CC1",
-        "OCCO",
-        "NCCO",
-    ),
-    "amides": ("NC=O", "CC(N)=O", "CNC=O", "NC(N)=O"),
-}
-"""SMILES of each set. Amides hold the same elements in groups that the others lack."""
-COPIES = {"small-organics": 170, "amides": 150}
+ORGANICS = """
+CCO CC(C)O COC CC=O CC(C)=O CCN CN(C)C CCC CC=C C1CC1 OCCO NCCO CO CN C=O CC C=C C#CC CC#N CNC CC=N C1CO1 C1CN1 CC(=O)O
+COC=O C=CC=O OCC=O CON c1ccoc1 c1cc[nH]c1 c1ccccc1 NCC#N
+"""
+FAMILIES = {"small-organics": ORGANICS.split(), "amides": ["NC=O", "CC(N)=O", "CNC=O", "NC(N)=O"]}
+"""SMILES of each set. Amides hold the same elements in a group that none of the others has."""
+COPIES = {"small-organics": 100, "amides": 150}
 """Structures of each molecule."""
 LEVELS = {"GFN2": "GFN2-xTB", "GFN1": "GFN1-xTB"}
 COLDEST, HOTTEST = 300.0, 600.0

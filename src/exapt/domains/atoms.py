@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, cast
 
 import numpy as np
 import torch
@@ -16,12 +16,14 @@ from pydantic import Field, PositiveInt
 
 from exapt.batch import Batch
 from exapt.domains.atom_batch import batch_of, turned
+from exapt.domains.atom_elements import element_features
 from exapt.domains.atom_features import classical_features, fingerprint, in_one_form
 from exapt.domains.atom_reading import Reading, read_atoms
 from exapt.domains.atom_views import AtomViews, random_turns
-from exapt.domains.base import Arrays, Dataset, Domain, Example, Inputs, Masked, Source
+from exapt.domains.base import Arrays, Dataset, Domain, Example, Inputs, Masked, Source, Store
 from exapt.domains.masking import choose
-from exapt.domains.structure import ELEMENTS, AtomStore, unpacked
+from exapt.domains.scaffolds import scaffold
+from exapt.domains.structure import ELEMENTS, AtomStore, JoinedAtoms, unpacked
 from exapt.domains.targets import element_targets_of, targets_of
 from exapt.domains.views import Transformation
 from exapt.files import write_json
@@ -56,6 +58,9 @@ class AtomsSpec(Spec):
     """Two atoms closer than so many Å are a mistake; 0 lets everything pass."""
     length: PositiveInt = 20_000
     """The largest structure in atoms; a larger one is a mistake."""
+    backbone_only: bool = False
+    """PDB: whether a residue is its N, Cα, C and O alone, so that which amino acid it is cannot be read off its side
+    chain."""
     on_error: Literal["stop", "skip"] = "stop"
     """What a structure that cannot be read does: stop with its file and row, or be left out and counted."""
 
@@ -85,9 +90,13 @@ class AtomsDomain(Domain):
         )
         self.moves = AtomViews(spec.cutoff)
 
-    def read(self, source: Source | Arrays, cache: Path | None = None) -> Dataset:
+    def read_one(self, source: Source | Arrays, cache: Path | None = None) -> Dataset:
         """Every structure with all columns of its file; those per atom are object arrays of (n, …)."""
         return read_atoms(source, self.spec.reading, cache)
+
+    def end_to_end(self, stores: Sequence[Store]) -> Store:
+        """As every domain; what atoms keep beside their places (SMILES, counts of pairs) goes along."""
+        return JoinedAtoms(cast(Sequence[AtomStore], stores))
 
     def collate(self, examples: Sequence[Example]) -> Batch:
         batch = batch_of([unpacked(e.inputs) for e in examples], self.spec.cutoff)
@@ -138,6 +147,12 @@ class AtomsDomain(Domain):
         """The same for a structure that was turned, moved, or has its atoms in another order, up to 0.01 Å."""
         return in_one_form(unpacked(inputs))
 
+    def scaffolds(self, dataset: Dataset) -> list[str]:
+        """The ring systems of every molecule (Bemis & Murcko 1996)."""
+        store = dataset.store
+        smiles = store.smiles[dataset.rows].tolist() if isinstance(store, AtomStore) else [""] * len(dataset)
+        return [scaffold(text, dataset.where(place)) for place, text in enumerate(smiles)]
+
     def fingerprints(self, example: Example) -> np.ndarray:
         """(k,) Morgan's environments of a molecule, or those of the bonds that distances show."""
         smiles = example.store.smiles[example.index] if isinstance(example.store, AtomStore) else ""
@@ -147,6 +162,10 @@ class AtomsDomain(Domain):
         """Morgan fingerprints and RDKit's descriptors where every molecule is known; else shares of elements and a
         histogram of distances."""
         return classical_features([train, *others], self.spec.cutoff)
+
+    def classical_elements(self, dataset: Dataset) -> Any:
+        """What stands around every atom, how far; where the file names residues, also around those beside its own."""
+        return element_features(dataset, self.spec.cutoff)
 
     def describe(self) -> dict[str, Any]:
         said = {"kind": "atoms", "element": "atom", "length": self.spec.length, "cutoff": self.spec.cutoff}

@@ -8,7 +8,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, ClassVar, Literal, NamedTuple, Protocol, Self
+from typing import Any, ClassVar, Literal, NamedTuple, Protocol, Self, final
 
 import numpy as np
 import torch
@@ -23,12 +23,14 @@ from exapt.spec import Spec
 class Source(Spec):
     """Where examples come from, and which columns of the file matter."""
 
+    later = ("also",)
+
     path: str
     """A file, a folder of files of one kind, a member of an archive `file.zip::member`, or `hf:owner/name` (optionally
     `hf:owner/name:split` or `hf:owner/name:config:split`). Pictures that libraries carry: `sklearn:digits`,
     `sklearn:photos`, `skimage:photos`, `skimage:textures` and `skimage:inked`. Pictures with boxes: a folder of Pascal
     VOC's or COCO's form, `crops:FOLDER`, `sklearn:digit-scenes`, `sklearn:digit-single`, `collage:FILE.npz` and
-    `collage-single:FILE.npz` (see the page on detection)."""
+    `collage-single:FILE.npz` (see the page on detection). DNA: `shuffled:FILE` (see the page on genomes)."""
     column: str | None = None
     """The column or key that holds the text, sequence or picture; None picks the field's usual name."""
     label: str | list[str] | None = None
@@ -49,6 +51,20 @@ class Source(Spec):
     """Read at most so many examples, from the start."""
     header: list[str] | None = Field(default=None, min_length=1)
     """Names of the columns of a csv or tsv that has no header line."""
+    also: list[Source] = []
+    """Further sources of the same field, read after this one, each with keys of its own (`limit` says how much of it).
+    All columns are there for all examples, missing where a source lacks them; the column `source` says whence each
+    example came."""
+
+    def each(self) -> list[Source]:
+        """This source and the further ones, one by one, in order."""
+        alone = self.model_copy(update={"also": []})
+        return [alone, *(one for further in self.also for one in further.each())]
+
+    @property
+    def name(self) -> str:
+        """What messages and reports call it."""
+        return " + ".join(one.path for one in self.each())
 
 
 MISSING = "?"
@@ -69,6 +85,11 @@ class Arrays:
     path: str = "memory"
     """The name in messages."""
 
+    @property
+    def name(self) -> str:
+        """What messages and reports call it."""
+        return self.path
+
 
 @dataclass(frozen=True)
 class Inputs:
@@ -79,6 +100,8 @@ class Inputs:
     """Number of token ids (kind 'tokens'), or of atomic numbers and the mask's 0 (kind 'atoms')."""
     special: Mapping[str, int] = field(default_factory=dict)
     """Ids of pad, unknown, start, end, mask (kind 'tokens'); of mask (kind 'atoms')."""
+    complement: tuple[int, ...] = field(default=(), repr=False)
+    """The id on the other strand of every id, where tokens have one (kind 'tokens' of DNA)."""
     channels: int = 0
     """Colour channels (kind 'pictures')."""
     patch: int = 0
@@ -95,6 +118,8 @@ class Inputs:
     """Å within which atoms are neighbours (kind 'atoms')."""
     length: int = 0
     """The longest example in elements, ends included."""
+    letters: str = ""
+    """What ids after the special ones stand for, where each is one letter: residues (kind 'tokens')."""
 
 
 @dataclass(frozen=True)
@@ -148,6 +173,8 @@ class Dataset:
     """How many records were left out when reading, by reason."""
     roles: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """Which columns the source named as `label`, `group` and `split`."""
+    parts: tuple[tuple[str, int], ...] = ()
+    """Of several sources: the path of each, and the row of the store that its examples begin at."""
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -165,6 +192,12 @@ class Dataset:
     def lengths(self) -> np.ndarray:
         """(n,) elements of each example."""
         return self.store.lengths[self.rows]
+
+    def where(self, place: int) -> str:
+        """File and row of an example for messages, counted from 1 below any header."""
+        row = int(self.rows[place])
+        path, first = next((part for part in reversed(self.parts) if part[1] <= row), (self.source, 0))
+        return f"{path}: row {row - first + 1}"
 
     def subset(self, places: Sequence[int] | np.ndarray) -> Self:
         """The examples at some places, in the order asked for."""
@@ -220,9 +253,24 @@ class Domain(ABC):
         then stays in the corpus, as the field does it."""
         return False
 
-    @abstractmethod
+    @final
     def read(self, source: Source | Arrays, cache: Path | None = None) -> Dataset:
-        """Read a source into a data set; large corpora are encoded once into `cache` and memory-mapped from there."""
+        """Read a source into a data set, and the further ones it names after it."""
+        from exapt.domains.joining import joined  # not above: it is built on this file
+
+        if isinstance(source, Arrays) or not source.also:
+            return self.read_one(source, cache)
+        return joined([self.read_one(one, cache) for one in source.each()], self.end_to_end)
+
+    @abstractmethod
+    def read_one(self, source: Source | Arrays, cache: Path | None = None) -> Dataset:
+        """Read a single source; large corpora are encoded once into `cache` and memory-mapped from there."""
+
+    def end_to_end(self, stores: Sequence[Store]) -> Store:
+        """Several stores as one, nothing copied."""
+        from exapt.domains.stores import JoinedStore  # not above, as `joined`
+
+        return JoinedStore(stores)
 
     @abstractmethod
     def collate(self, examples: Sequence[Example]) -> Batch:
@@ -256,9 +304,17 @@ class Domain(ABC):
         """An example's stored inputs in one form, equal for examples that mean the same (DNA: both strands)."""
         return inputs
 
+    def without(self, corpus: Dataset, tests: Dataset) -> Dataset:
+        """A corpus without the parts of its examples that test examples share, where the field has such (DNA)."""
+        return corpus
+
     def fingerprints(self, example: Example) -> np.ndarray:
         """(k,) uint64 hashes of the example's parts, for overlap with other data."""
         raise InputError(f"{type(self).__name__}: this domain has no fingerprints")
+
+    def scaffolds(self, dataset: Dataset) -> list[str]:
+        """A name for each example's scaffold, for a split that keeps those of one scaffold together."""
+        raise InputError(f"{dataset.source}: split.by=scaffold is for molecules; valid: domain.kind=atoms or molecule")
 
     def augment(self, batch: Batch, rng: torch.Generator) -> Batch:
         """A random change that keeps what a batch means (for DNA, the other strand); by default none."""

@@ -22,6 +22,7 @@ def window_dataset(dataset: Dataset, size: int, phase: int = 0) -> Dataset:
         dataset,
         store=store,
         rows=np.arange(len(record)),
+        parts=(),
         columns={k: v[record] for k, v in dataset.columns.items()},
         targets={k: v[record] for k, v in dataset.targets.items()},
         element_targets={k: _runs(v, record, start, stop) for k, v in dataset.element_targets.items()},

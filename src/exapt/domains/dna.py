@@ -16,10 +16,12 @@ from exapt.domains import bpe
 from exapt.domains.base import Arrays, Dataset, Example, Source
 from exapt.domains.classical import sequence_features, window_one_hot
 from exapt.domains.hashing import mix
-from exapt.domains.kmers import complement_ids, kmer_tokens, spell_kmers
+from exapt.domains.kmers import FIRST, complement_ids, kmer_tokens, spell_kmers, strand_words
 from exapt.domains.letters import Alphabet
-from exapt.domains.pieces import Piece
+from exapt.domains.pieces import Letters, Piece
 from exapt.domains.records import SEQUENCES, Format, Opened, open_source
+from exapt.domains.shared_bases import cut_out
+from exapt.domains.shuffles import SHUFFLED, with_shuffled
 from exapt.domains.spans import SpanViews
 from exapt.domains.tokens import PLAIN, SPECIAL, TokenDomain
 from exapt.domains.views import Changed, Transformation
@@ -29,7 +31,8 @@ from exapt.spec import Spec
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
-BASES = Alphabet("ACGT", "NRYSWKMBDHV", {"U": "T"})
+RESIDUE = "a residue of proteins and no base; domain.kind=protein reads those"
+BASES = Alphabet("ACGT", "NRYSWKMBDHV", {"U": "T"}, {"EFILPQ": RESIDUE})
 """IUPAC's ambiguous letters count as N."""
 WORD = 512
 """Byte-pair tokens are learnt and found within runs of so many bases."""
@@ -101,6 +104,19 @@ class DnaDomain(TokenDomain):
         self._complement = (
             None if tokenizer else torch.from_numpy(complement_ids(spec.k if spec.tokens == "kmer" else 0))
         )
+        if self._complement is not None:
+            self.inputs = replace(self.inputs, complement=tuple(self._complement.tolist()))
+
+    def read_one(self, source: Source | Arrays, cache: Path | None = None) -> Dataset:
+        """A path `shuffled:FILE` gives the file's positives and a shuffled copy of each (`shuffles`)."""
+        if isinstance(source, Arrays) or not source.path.startswith(SHUFFLED):
+            return super().read_one(source, cache)
+        return with_shuffled(lambda plain: super(DnaDomain, self).read_one(plain, cache), source, self.codes, self._ids)
+
+    def _ids(self, codes: np.ndarray) -> np.ndarray:
+        """The ids of bases 0 … 4."""
+        letters = np.frombuffer(b"ACGTN", np.uint8)[codes]
+        return self.encode_piece(Piece("memory", Letters(letters, np.array([len(codes)]))))[0]
 
     @property
     def both_strands(self) -> bool:
@@ -176,17 +192,26 @@ class DnaDomain(TokenDomain):
 
     def fingerprints(self, example: Example) -> np.ndarray:
         """(k,) hashes of every 21-mer without N, the same for both strands; a shorter example hashes as a whole."""
-        codes = self.codes(example.inputs).astype(np.uint64)
+        codes = self.codes(example.inputs)
         k = min(SEED_LENGTH, len(codes))
-        count = len(codes) - k + 1 if k else 0
-        forward, backward = np.zeros((2, count), dtype=np.uint64)
-        clean = np.ones(count, dtype=bool)
-        for shift in range(k):
-            part = codes[shift : shift + count]
-            forward = forward * np.uint64(4) + (part & np.uint64(3))
-            backward += (np.uint64(3) - (part & np.uint64(3))) << np.uint64(2 * shift)
-            clean &= part < 4
-        return mix(np.minimum(forward, backward)[clean] + np.uint64(k) * np.uint64(1 << 50))
+        words, clean = strand_words(codes, k)
+        return mix(words[clean] + np.uint64(k) * np.uint64(1 << 50))
+
+    def without(self, corpus: Dataset, tests: Dataset) -> Dataset:
+        """The corpus without every run of 24 or more bases that a test example holds too, on either strand."""
+        return cut_out(corpus, tests, self.spell)
+
+    def spell(self, ids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The bases 0 … 4 of token ids (n,) end to end, and how many each token is (n,)."""
+        ids = np.asarray(ids)
+        if self.tokenizer:
+            words = {i: len(w) for w, i in self.tokenizer.get_vocab().items() if i >= PLAIN}
+            sizes = np.ones(self.inputs.vocabulary, dtype=np.uint16)
+            sizes[list(words)] = list(words.values())
+            return self.codes(ids), sizes[ids]
+        single = (ids >= PLAIN) & (ids < FIRST)
+        wide = self.spec.k if self.spec.tokens == "kmer" else 1
+        return self.codes(ids), np.where(single, 1, wide).astype(np.uint16)
 
     def classical(self, train: Dataset, others: Sequence[Dataset] = ()) -> list[Any]:
         """Shares of 1- to 5-mers; where all training examples have one length, also which base stands where."""

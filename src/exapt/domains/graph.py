@@ -16,7 +16,7 @@ import torch
 from pydantic import Field, field_validator
 
 from exapt.batch import Batch, offsets_of
-from exapt.domains.base import Arrays, Dataset, Domain, Example, Inputs, Masked, Source
+from exapt.domains.base import Arrays, Dataset, Domain, Example, Inputs, Masked, Source, Store
 from exapt.domains.graph_classical import of_examples, of_nodes
 from exapt.domains.graph_edges import Joined, facts, join
 from exapt.domains.graph_features import Describing, NodeFeatures, Scaling, learn_features
@@ -35,6 +35,10 @@ from exapt.errors import InputError
 from exapt.files import write_json
 from exapt.spec import Spec
 
+SEVERAL = (
+    "also: domain.kind=graph reads one source, whose nodes are described in one way; put all graphs into one file or "
+    "folder"
+)
 ROUNDS = 10
 """Rounds of refinement after which two graphs of the same colours count as one."""
 Share = float | list[float]
@@ -91,6 +95,8 @@ class GraphSpec(Spec):
         """Learn from a corpus how nodes are described and scaled."""
         if corpus is None:
             raise InputError("domain graph: what describes a node is learnt from a corpus; give one")
+        if isinstance(corpus, Source) and corpus.also:
+            raise InputError(SEVERAL)
         raw = read_raw(corpus, self.choice(corpus, self.columns))
         joined = self.join(raw)
         learnt = learn_features(raw, joined.links, self.features, self.scale, self.degrees)
@@ -129,7 +135,11 @@ class GraphDomain(Domain):
     def transductive(self) -> bool:
         return self.spec.level == "node"
 
-    def read(self, source: Source | Arrays, cache: Path | None = None) -> Dataset:
+    def end_to_end(self, stores: Sequence[Store]) -> Store:
+        """Refused: a node's neighbours are known within one source, and its features are learnt from it."""
+        raise InputError(SEVERAL)
+
+    def read_one(self, source: Source | Arrays, cache: Path | None = None) -> Dataset:
         """Every node or every graph; isolated nodes stay. Raises `InputError` for other features than the corpus's."""
         names = self.features.names
         for name in Wanted.of(source, ()).others:

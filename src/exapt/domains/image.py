@@ -15,6 +15,7 @@ from torch import Tensor
 from exapt.batch import Batch, offsets_of
 from exapt.domains.base import Arrays, Dataset, Domain, Example, Inputs, Masked, Source
 from exapt.domains.hashing import mix
+from exapt.domains.joining import joined
 from exapt.domains.patches import patch_positions, patchify
 from exapt.domains.picture_views import PictureViews
 from exapt.domains.pictures import PictureSource
@@ -22,6 +23,7 @@ from exapt.domains.picturing import Shape, read_pictures
 from exapt.domains.random_views import random_views
 from exapt.domains.resizing import fit
 from exapt.domains.scale import Scale
+from exapt.domains.stores import JoinedStore
 from exapt.domains.targets import element_targets_of, targets_of
 from exapt.domains.viewing import PictureViewSpec
 from exapt.domains.views import Transformation
@@ -57,11 +59,9 @@ class ImageSpec(Spec):
         """Learn size, channels, and each channel's mean and spread from a corpus."""
         if corpus is None:
             raise InputError("domain image: size, channels and brightness are learnt from a corpus; give one")
-        dataset = read_pictures(
-            PictureSource(corpus, self.channels), self.size, None, self._key(), cache, 1, self.stretch
-        )
+        dataset = self._read(corpus, cache)
         shape = Shape(*dataset.store[0].shape)
-        self._check(shape, corpus.path)
+        self._check(shape, corpus.name)
         self.views.plan(*shape)
         return ImageDomain(self, shape, *_brightness(dataset), _range(dataset))
 
@@ -69,6 +69,15 @@ class ImageSpec(Spec):
         """The domain that was saved in a folder."""
         shape, (lowest, highest) = Shape(*learned["shape"]), learned["range"]
         return ImageDomain(self, shape, np.array(learned["mean"]), np.array(learned["spread"]), (lowest, highest))
+
+    def _read(self, corpus: Source | Arrays, cache: Path | None) -> Dataset:
+        """Every picture, of one shape: that of the first."""
+        shape, parts = None, []
+        for one in [corpus] if isinstance(corpus, Arrays) else corpus.each():
+            found = PictureSource(one, self.channels)
+            parts.append(read_pictures(found, self.size, shape, self._key(), cache, 1, self.stretch))
+            shape = Shape(*parts[0].store[0].shape)
+        return parts[0] if len(parts) == 1 else joined(parts, JoinedStore)
 
     def _key(self) -> str:
         return repr((self.size, self.channels, self.fit))
@@ -145,7 +154,7 @@ class ImageDomain(Domain):
         """Patches of one picture."""
         return self.rows * self.columns
 
-    def read(self, source: Source | Arrays, cache: Path | None = None) -> Dataset:
+    def read_one(self, source: Source | Arrays, cache: Path | None = None) -> Dataset:
         found = PictureSource(source, self.spec.channels)
         return read_pictures(
             found, self.spec.size, self.shape, self.spec._key(), cache, self.elements, self.spec.stretch

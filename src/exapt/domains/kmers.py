@@ -52,3 +52,17 @@ def complement_ids(k: int) -> np.ndarray:
         other = other * 4 + (3 - words % 4)
         words = words // 4
     return np.concatenate([bases, other + FIRST])
+
+
+def strand_words(codes: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+    """(n − k + 1,) every k-mer of bases 0 … 4 as a number, the lesser of both strands, and whether it holds no N."""
+    codes = codes.astype(np.uint64)
+    count = max(0, len(codes) - k + 1) if k else 0
+    forward, backward = np.zeros((2, count), dtype=np.uint64)
+    clean = np.ones(count, dtype=bool)
+    for shift in range(k):
+        part = codes[shift : shift + count]
+        forward = forward * np.uint64(4) + (part & np.uint64(3))
+        backward += (np.uint64(3) - (part & np.uint64(3))) << np.uint64(2 * shift)
+        clean &= part < 4
+    return np.minimum(forward, backward), clean

@@ -45,7 +45,7 @@ def one_column(dataset: Dataset, kind: str) -> str:
 
 def row(dataset: Dataset, place: int) -> str:
     """File and row, counted from 1 below any header."""
-    return f"{dataset.source}: row {int(dataset.rows[place]) + 1}"
+    return dataset.where(place)
 
 
 def word(value: Any) -> str | None:

@@ -24,6 +24,8 @@ class Alphabet:
     """Letters that all get the code `len(letters)`."""
     same: dict[str, str] = field(default_factory=dict)
     """Other spellings of letters."""
+    foreign: dict[str, str] = field(default_factory=dict)
+    """Letters of another alphabet, and what to say of one that stands here."""
 
     @property
     def table(self) -> np.ndarray:
@@ -50,7 +52,8 @@ class Alphabet:
         record = int(np.searchsorted(stops, at, side="right"))
         place = at - int(stops[record] - letters.lengths[record])
         letter = texts[record][place] if texts is not None else chr(letters.codes[at])
-        hint = "an alignment's gap; take the gaps out" if letter in GAPS else "not a letter of this alphabet"
+        other = next((said for signs, said in self.foreign.items() if letter.upper() in signs), "")
+        hint = "an alignment's gap; take the gaps out" if letter in GAPS else other or "not a letter of this alphabet"
         raise InputError(
             f"{piece.where(record)}: position {place + 1}: {letter!r} is {hint}; "
             f"valid: {self.letters}{''.join(self.same)}, and {self.unknown} (counted as unknown)"

@@ -24,6 +24,7 @@ from exapt.domains.molecule_walks import Walks
 from exapt.domains.opening import TABLES, File
 from exapt.domains.pieces import Piece
 from exapt.domains.records import Format, Opened, open_source
+from exapt.domains.scaffolds import scaffold
 from exapt.domains.spans import SpanViews
 from exapt.domains.text import as_texts
 from exapt.domains.tokens import SPECIAL, TokenDomain
@@ -75,7 +76,7 @@ class MoleculeDomain(TokenDomain):
         super().__init__(VOCABULARY, spec.length)
         self.spec: MoleculeSpec = spec
 
-    def read(self, source: Source | Arrays, cache: Path | None = None) -> Dataset:
+    def read_one(self, source: Source | Arrays, cache: Path | None = None) -> Dataset:
         rdkit()
         opened = _open(source)
         key = f"{self.digest()}-{self.spec.length}"
@@ -164,6 +165,10 @@ class MoleculeDomain(TokenDomain):
     def smiles(self, dataset: Dataset) -> list[str]:
         """The canonical SMILES of every example."""
         return [self.decode(dataset.store[int(row)]) for row in dataset.rows]
+
+    def scaffolds(self, dataset: Dataset) -> list[str]:
+        """The ring systems of every molecule (Bemis & Murcko 1996)."""
+        return [scaffold(text, dataset.where(place)) for place, text in enumerate(self.smiles(dataset))]
 
     def fingerprints(self, example: Example) -> np.ndarray:
         """(k,) hashes of Morgan's environments."""

@@ -222,6 +222,14 @@ def as_column(values: Sequence[Any]) -> np.ndarray:
     return np.fromiter(plain, dtype=object, count=len(plain))
 
 
+def as_objects(rows: Sequence[np.ndarray]) -> np.ndarray:
+    """(n,) arrays, whatever their shapes, as the values of a column."""
+    column = np.empty(len(rows), dtype=object)
+    for place, row in enumerate(rows):
+        column[place] = row
+    return column
+
+
 HEADER_VALUE = re.compile(r"(\w+)=(.*?)(?=\s+\w+=|\s*$)")
 
 

@@ -13,9 +13,10 @@ from pydantic import Field
 
 from exapt.domains.base import Arrays, Dataset, Source
 from exapt.domains.classical import sequence_features, window_one_hot
+from exapt.domains.homologues import kin
 from exapt.domains.letters import Alphabet
 from exapt.domains.pieces import Letters, Piece
-from exapt.domains.records import SEQUENCES, Format
+from exapt.domains.records import CHAINS, Format
 from exapt.domains.spans import SpanViews
 from exapt.domains.text import as_texts
 from exapt.domains.tokens import PLAIN, SPECIAL, TokenDomain
@@ -32,6 +33,10 @@ class ProteinSpec(Spec):
     kind: Literal["protein"] = "protein"
     length: int = Field(default=512, ge=4)
     """The longest example in residues, its start and end token included."""
+    homologues: Literal["keep", "leave-out"] = "keep"
+    """Whether pre-training sees proteins of the corpus that are kin to a test one: `leave-out` takes out those with
+    words in common with it on one diagonal, which 99 % have that share 70 % of their residues, and half at 40 %. The
+    test examples themselves are always left out."""
     views: SpanViews = SpanViews()
     """What objectives that compare views see of a sequence."""
 
@@ -49,17 +54,25 @@ class ProteinDomain(TokenDomain):
 
     baseline: ClassVar[str] = "residue k-mer shares, or windows of residues"
     ends: ClassVar[bool] = True
-    form: ClassVar[Format] = SEQUENCES
+    form: ClassVar[Format] = CHAINS
     element = "residue"
 
     def __init__(self, spec: ProteinSpec) -> None:
         super().__init__(PLAIN + len(RESIDUES.letters), spec.length)
+        self.inputs = replace(self.inputs, letters=RESIDUES.letters)
         self.spec: ProteinSpec = spec
 
     def encode_piece(self, piece: Piece) -> tuple[np.ndarray, np.ndarray]:
         codes, lengths = RESIDUES.encode(without_stops(piece))
         known = codes < len(RESIDUES.letters)
         return np.where(known, codes + PLAIN, SPECIAL["unknown"]).astype(np.uint8), lengths
+
+    def without(self, corpus: Dataset, tests: Dataset) -> Dataset:
+        """The corpus without what is kin to test proteins, where the spec asks for it."""
+        if self.spec.homologues == "keep":
+            return corpus
+        alike = kin(corpus, tests, PLAIN, len(RESIDUES.letters))
+        return corpus.subset(np.flatnonzero(~alike)) if alike.any() else corpus
 
     def decode(self, ids: np.ndarray | torch.Tensor) -> str:
         """The residues of some ids, X where one is unknown."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import Any, Literal
 
@@ -14,6 +14,8 @@ from exapt.domains.base import Arrays, Source
 from exapt.domains.fasta import read_sequences
 from exapt.domains.opening import FASTA, FASTQ, TABLES, File, beside, ending, find_files
 from exapt.domains.pieces import ROWS, Piece, Wanted, finish_columns, first_records, from_file, require
+from exapt.domains.potts import POTTS, read_potts
+from exapt.domains.protein_chains import STRUCTURES, read_chains
 from exapt.domains.tables import open_hub, read_hub, read_table
 from exapt.errors import InputError
 from exapt.spec import digest
@@ -47,6 +49,11 @@ SEQUENCES = Format(
     "line",
     "a FASTA, FASTQ, .csv, .jsonl or .parquet file",
 )
+CHAINS = replace(
+    SEQUENCES,
+    endings=SEQUENCES.endings | STRUCTURES,
+    what="a FASTA, FASTQ, .csv, .jsonl or .parquet file, or structures as .pdb or .cif",
+)
 
 
 @dataclass
@@ -57,13 +64,23 @@ class Opened:
     form: Format
     files: list[File]
     hub: Any = None
+    also: list[Opened] = field(default_factory=list)
+    """Further sources, whose records follow."""
 
     @property
     def wanted(self) -> Wanted:
         return Wanted.of(self.source, self.form.usual, self.form.whole)
 
+    def each(self) -> list[Opened]:
+        """This source and the further ones, one by one."""
+        return [replace(self, also=[]), *self.also]
+
     def pieces(self) -> Iterator[Piece]:
         """Every record in order, in pieces, with the columns asked for."""
+        for further in [self, *self.also]:
+            yield from further._own_pieces()
+
+    def _own_pieces(self) -> Iterator[Piece]:
         limit = self.source.limit if isinstance(self.source, Source) else None
         for piece in first_records(self._raw(), limit):
             yield finish_columns(piece, self.wanted)
@@ -73,6 +90,8 @@ class Opened:
             yield from read_arrays(self.source, self.wanted)
         elif self.hub is not None:
             yield from read_hub(self.hub, self.source.path, self.wanted)
+        elif self.source.path.startswith(POTTS):
+            yield from read_potts(self.source.path, self.wanted)
         for file in self.files:
             yield from self._of_file(file)
 
@@ -81,23 +100,35 @@ class Opened:
             return read_table(file, self.wanted)
         if file.suffix in FASTA | FASTQ:
             return read_sequences(file, self.wanted)
+        if file.suffix in STRUCTURES:
+            return read_chains(file, self.wanted)
         given = self.source.record if isinstance(self.source, Source) else None
         return read_txt(file, self.wanted, given or self.form.record)
 
     def contents(self) -> str:
         """A hash of what was found, without where it lies."""
+        if self.also:
+            return digest([one.contents() for one in self.each()])
         if self.hub is not None:
             return digest(["hub", self.hub._fingerprint])
+        if self.source.path.startswith(POTTS):
+            return digest(self.source.path)
         pairs = [beside(file, n) for file in self.files for n in self.wanted.others if ending(n) in FASTA]
         return digest([[str(file.within), file.checksum()] for file in [*self.files, *pairs]])
 
 
 def open_source(source: Source | Arrays, form: Format) -> Opened:
-    """Find what a source names; raises `InputError` where it is missing, empty or of the wrong kind."""
+    """Find what a source names, and the further ones it names; raises `InputError` where something is missing, empty or
+    of the wrong kind."""
     if isinstance(source, Arrays):
         return Opened(source, form, [])
+    if source.also:
+        first, *others = [open_source(one, form) for one in source.each()]
+        return replace(first, source=source, also=others)
     if source.path.startswith("hf:"):
         return Opened(source, form, [], open_hub(source.path))
+    if source.path.startswith(POTTS) and form.endings >= STRUCTURES:
+        return Opened(source, form, [])
     return Opened(source, form, find_files(source.path, form.endings, form.what))
 
 

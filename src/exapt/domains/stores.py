@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ import numpy as np
 from exapt.domains.base import Store
 from exapt.errors import InputError
 from exapt.files import read_json, write_json
+from exapt.spec import digest
 
 
 class TokenStore:
@@ -129,6 +130,32 @@ class WindowStore:
         for cuts in (self.record, self.start, self.stop):
             parts.update(np.ascontiguousarray(cuts, dtype=np.int64).data)
         return parts.hexdigest()[:32]
+
+
+class JoinedStore:
+    """Several stores one after another; nothing is copied."""
+
+    def __init__(self, stores: Sequence[Store]) -> None:
+        self.stores = list(stores)
+        self.first = np.cumsum([0, *(len(store) for store in self.stores)])
+        """(stores + 1,) the row that each begins at."""
+        self.lengths = np.concatenate([store.lengths for store in self.stores])
+
+    def __len__(self) -> int:
+        return len(self.lengths)
+
+    def __getitem__(self, index: int) -> np.ndarray:
+        store, row = self.place(index)
+        return store[row]
+
+    def place(self, index: int) -> tuple[Store, int]:
+        """The store that an example stands in, and its row there."""
+        part = int(np.searchsorted(self.first, index, side="right")) - 1
+        return self.stores[part], int(index - self.first[part])
+
+    def fingerprint(self) -> str:
+        """A hash of the stores' own."""
+        return digest([store.fingerprint() for store in self.stores])
 
 
 class PictureStore:

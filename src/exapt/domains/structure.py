@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from exapt.domains.neighbours import closer_than
+from exapt.domains.stores import JoinedStore
 from exapt.errors import InputError
 
 HEAD = 4
@@ -131,6 +132,26 @@ class AtomStore:
                 parts.update(repr(array.shape).encode() + np.ascontiguousarray(array).tobytes())
             self._content = parts.hexdigest()[:32]
         return self._content
+
+
+class JoinedAtoms(AtomStore):
+    """Several stores one after another; the places of atoms stay where they are."""
+
+    def __init__(self, stores: Sequence[AtomStore]) -> None:
+        joined = {n: np.concatenate([getattr(s, n) for s in stores]) for n in ("numbers", "lengths", "cells", "whole")}
+        smiles = [text for store in stores for text in store.smiles.tolist()]
+        super().__init__(positions=np.zeros((0, 3)), smiles=smiles, **joined)
+        self.parts = JoinedStore(stores)
+
+    def structure(self, index: int) -> Structure:
+        """One structure with the conformers it has."""
+        store, row = self.parts.place(index)
+        assert isinstance(store, AtomStore)
+        return store.structure(row)
+
+    def fingerprint(self) -> str:
+        """A hash of the stores' own."""
+        return self.parts.fingerprint()
 
 
 def check(structure: Structure, where: str, longest: int, closest: float) -> None:

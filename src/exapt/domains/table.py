@@ -71,10 +71,10 @@ class TableSpec(Spec):
     def _names(self, pieces: Sequence[Piece], opened: Opened) -> list[str]:
         """The input columns, in the corpus's order."""
         there = list(dict.fromkeys(name for piece in pieces for name in piece.columns))
-        path, roles = opened.source.path, opened.wanted.others
+        path, roles = opened.source.name, {name for one in opened.each() for name in one.wanted.others}
         for name in [*(self.columns or ()), *self.without, *self.kinds]:
             require(name, there, path)
-        names = [name for name in self.columns or there if name not in {*self.without, *roles}]
+        names = [name for name in self.columns or there if name not in roles.union(self.without)]
         if not names:
             raise InputError(f"{path}: no column is left as an input; there are: {', '.join(there) or 'none'}")
         return names
@@ -102,7 +102,7 @@ class TableDomain(TokenDomain):
         """Columns left out because the corpus holds one value of them."""
         self.missing = frozenset(spec.missing)
 
-    def read(self, source: Source | Arrays, cache: Path | None = None) -> Dataset:
+    def read_one(self, source: Source | Arrays, cache: Path | None = None) -> Dataset:
         """As every domain; raises `InputError` where a label, group or split is an input too."""
         if isinstance(source, Source) and source.column is not None:
             raise InputError(
@@ -116,7 +116,7 @@ class TableDomain(TokenDomain):
                     f"{source.path}: '{name}' is named as label, group or split, and the domain takes it as an input; "
                     f"set domain.without=[{name}]"
                 )
-        return super().read(source, cache)
+        return super().read_one(source, cache)
 
     def encode_piece(self, piece: Piece) -> tuple[np.ndarray, np.ndarray]:
         ids = np.empty((len(piece), len(self.columns)), dtype=np.int64)
@@ -158,7 +158,7 @@ class TableDomain(TokenDomain):
         for place, column in enumerate(self.columns):
             if isinstance(column, Number):  # the raw value: its token knows only an interval
                 values = dataset.column(column.name).tolist()
-                blocks.append(column.features(numbers(column.name, values, self.missing, partial(_row, dataset))))
+                blocks.append(column.features(numbers(column.name, values, self.missing, dataset.where)))
             else:
                 codes = ids[:, place] - self.starts[place]
                 blocks.append(column.one_hot(np.where(codes < 0, UNKNOWN, codes)))
@@ -176,7 +176,3 @@ def _place(pieces: Sequence[Piece], index: int) -> str:
             return piece.where(index)
         index -= len(piece)
     return pieces[-1].file
-
-
-def _row(dataset: Dataset, index: int) -> str:
-    return f"{dataset.source}: row {int(dataset.rows[index]) + 1}"

@@ -70,14 +70,16 @@ class TokenDomain(Domain):
         """The ids (n,) of one text or sequence, without ends."""
         return self.encode_piece(Piece("memory", [text], noun="text"))[0].astype(np.int64)
 
-    def read(self, source: Source | Arrays, cache: Path | None = None) -> Dataset:
+    def read_one(self, source: Source | Arrays, cache: Path | None = None) -> Dataset:
         opened = open_source(source, self.form)
         return read_tokens(opened, self.encode_piece, self.inputs.vocabulary, self.digest(), cache)
 
     def digest(self) -> str:
         """A hash of all that fixes the ids."""
         tokenizer = self.tokenizer.to_str() if self.tokenizer else ""
-        return digest([self.spec.model_dump(mode="json", exclude={"length", "views"}), self.learned(), tokenizer])
+        return digest(
+            [self.spec.model_dump(mode="json", exclude={"length", "views", "homologues"}), self.learned(), tokenizer]
+        )
 
     def kept(self, dataset: Dataset) -> np.ndarray:
         return np.minimum(dataset.lengths, self.room)

@@ -54,6 +54,20 @@ class Listing:
 
 
 @dataclass(frozen=True)
+class Logo:
+    """A sequence logo as plain data: letters stacked at places, upwards what speaks for a class, downwards against."""
+
+    caption: str
+    letters: str
+    heights: Sequence[Sequence[float]]
+    """(places, letters) how tall each letter is."""
+    places: Sequence[int]
+    """What each place is called."""
+    marks: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    """Stretches by name: what their first and last place are called."""
+
+
+@dataclass(frozen=True)
 class Finding:
     """A verdict with the number behind it and how that number was come by."""
 
@@ -76,6 +90,7 @@ class Finding:
     """How it could be wrong, a sentence each."""
     plots: Sequence[Plot] = ()
     listings: Sequence[Listing] = ()
+    logos: Sequence[Logo] = ()
 
     def plain(self) -> dict[str, Any]:
         """JSON-able data; NaN and infinities are null."""

@@ -12,8 +12,11 @@ from exapt.objectives.communities import CommunitiesSpec
 from exapt.objectives.denoise import DenoiseSpec
 from exapt.objectives.guess import Guess
 from exapt.objectives.infomax import InfomaxSpec
+from exapt.objectives.infomax3d import Infomax3dSpec
 from exapt.objectives.masked import MaskedSpec
 from exapt.objectives.potential import PotentialSpec
+from exapt.objectives.properties import PropertiesSpec
+from exapt.objectives.property import PropertySpec
 from exapt.objectives.rebuild import RebuildSpec
 from exapt.objectives.sigreg import SigregSpec
 from exapt.objectives.simclr import SimclrSpec
@@ -35,6 +38,8 @@ ObjectiveSpec = Annotated[
     | SupervisedSpec
     | PotentialSpec
     | DenoiseSpec
+    | PropertiesSpec
+    | Infomax3dSpec
     | BatterySpec,
     Field(discriminator="kind"),
 ]
@@ -49,12 +54,15 @@ __all__ = [
     "CommunitiesSpec",
     "DenoiseSpec",
     "Guess",
+    "Infomax3dSpec",
     "InfomaxSpec",
     "Loss",
     "MaskedSpec",
     "Objective",
     "ObjectiveSpec",
     "PotentialSpec",
+    "PropertiesSpec",
+    "PropertySpec",
     "RebuildSpec",
     "SigregSpec",
     "SimclrSpec",

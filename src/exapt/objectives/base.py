@@ -35,6 +35,8 @@ class Objective(nn.Module, ABC):
 
     least: ClassVar[int] = 1
     """Examples that a batch must hold for the loss to mean anything; a smaller one counts for nothing."""
+    squared: ClassVar[bool] = False
+    """Whether its loss is a mean squared error, a Gaussian's likelihood, for a battery that weighs by uncertainty."""
 
     @property
     def guesses(self) -> bool:
@@ -62,6 +64,8 @@ class PretextSpec(Spec, ABC):
     judges: ClassVar[bool] = True
     """Whether a lower held-out loss is a better network. Where not (the loss of a target that moves, or of a collapse),
     training ends with its last weights."""
+    positive: ClassVar[bool] = True
+    """Whether its loss is never below 0, as a weighing by uncertainty needs."""
 
     @property
     def reads_labels(self) -> bool:

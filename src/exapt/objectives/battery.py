@@ -9,7 +9,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 import torch
-from pydantic import Field, PositiveFloat, PositiveInt, model_validator
+from pydantic import (
+    Field,
+    PositiveFloat,
+    PositiveInt,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+    model_validator,
+)
 from torch import Tensor, nn
 
 from exapt.backbones.base import Backbone
@@ -17,6 +24,7 @@ from exapt.batch import Batch
 from exapt.domains.base import Dataset, Domain
 from exapt.objectives.base import Loss, Objective, PretextSpec
 from exapt.objectives.guess import Guess
+from exapt.objectives.weighing import Uncertainty
 from exapt.spec import Spec
 
 if TYPE_CHECKING:
@@ -49,6 +57,9 @@ class BatterySpec(PretextSpec):
     examples: PositiveInt = 64
     """Examples of the fixed sample that is measured on: a measurement is a forward and a backward pass of every part
     over them."""
+    weighing: Literal["fixed", "uncertainty"] = "fixed"
+    """`fixed`: weights stay as they are set; `uncertainty`: each part is also weighed by a variance that is learnt with
+    the rest (Kendall et al. 2018)."""
 
     @model_validator(mode="after")
     def _named(self) -> Self:
@@ -58,7 +69,19 @@ class BatterySpec(PretextSpec):
                 raise ValueError(f"part name '{name}': small letters, digits, '_' and '-' only")
             if names.count(name) > 1:
                 raise ValueError(f"two parts are named '{name}'; give each a name of its own")
+        bad = next((n for n, part in zip(names, self.parts, strict=True) if not part.objective.positive), None)
+        if self.weighing == "uncertainty" and bad is not None:
+            raise ValueError(
+                f"weighing: part '{bad}' weighs by uncertainty itself, so that its loss may fall below 0, and no "
+                "variance is then the best; set weighing=fixed in one of the two"
+            )
         return self
+
+    @model_serializer(mode="wrap")
+    def _as_before(self, usual: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Fixed weights are not written out: runs from before there was a choice stay what they were."""
+        found: dict[str, Any] = usual(self)
+        return {key: value for key, value in found.items() if (key, value) != ("weighing", "fixed")}
 
     @property
     def names(self) -> list[str]:
@@ -75,6 +98,11 @@ class BatterySpec(PretextSpec):
     def judges(self) -> bool:  # type: ignore[override]  # a class's constant elsewhere, here what the parts make it
         """Whether a lower held-out loss is a better network: where it is so for every part."""
         return all(part.objective.judges for part in self.parts)
+
+    @property
+    def positive(self) -> bool:  # type: ignore[override]  # as above
+        """Whether its loss is never below 0."""
+        return self.weighing == "fixed" and all(part.objective.positive for part in self.parts)
 
     def check_network(self, network: Spec) -> None:
         for part in self.parts:
@@ -96,7 +124,8 @@ class BatterySpec(PretextSpec):
         for place, (name, part) in enumerate(zip(self.names, self.parts, strict=True)):
             own = seed if place == 0 or seed is None else _number(str(seed).encode(), name)
             built[name] = part.objective.build(domain, backbone, own)
-        return Battery(built, {name: part.weight for name, part in zip(self.names, self.parts, strict=True)})
+        weights = {name: part.weight for name, part in zip(self.names, self.parts, strict=True)}
+        return Battery(built, weights, self.weighing)
 
     def _with(self, objectives: list[Any]) -> Self:
         parts = [part.model_copy(update={"objective": one}) for part, one in zip(self.parts, objectives, strict=True)]
@@ -110,15 +139,18 @@ class Part:
     name: str
     weight: float
     loss: Loss
+    counted: Tensor
+    """() the loss as it counts: itself, or what its uncertainty makes of it."""
 
     @property
     def weighted(self) -> Tensor:
         """() its addend."""
-        return self.weight * self.loss.value
+        return self.weight * self.counted
 
 
 class Battery(Objective):
-    """The sum of its parts' losses, each a mean over that part's own items, times their weights.
+    """The sum of its parts' losses, each a mean over that part's own items, times their weights; with `uncertainty`
+    each is weighed by its variance first.
 
     With one part the count is that part's. With several it is the number of examples: parts average over unlike items
     (hidden tokens, pictures), and over the micro-batches or processes of a step each part's mean is weighed by the
@@ -126,10 +158,17 @@ class Battery(Objective):
     (masked tokens of texts of unlike length) it differs from it by how unlike the micro-batches are.
     """
 
-    def __init__(self, parts: Mapping[str, Objective], weights: Mapping[str, float]) -> None:
+    def __init__(
+        self,
+        parts: Mapping[str, Objective],
+        weights: Mapping[str, float],
+        weighing: Literal["fixed", "uncertainty"] = "fixed",
+    ) -> None:
         super().__init__()
         self.parts = nn.ModuleList(parts.values())  # names of a ModuleDict may be no words of torch, such as "half"
         self.weights = dict(weights)
+        squared = [part.squared for part in parts.values()]
+        self.uncertainty = Uncertainty(squared) if weighing == "uncertainty" else None
 
     @property
     def least(self) -> int:  # type: ignore[override]  # a class's constant elsewhere, here what the parts make it
@@ -147,6 +186,9 @@ class Battery(Objective):
         for part in parts:
             terms[f"{part.name}.loss"] = part.loss.value.detach()
             terms |= {f"{part.name}.{name}": term for name, term in part.loss.terms.items()}
+        if self.uncertainty is not None:
+            spread = self.uncertainty.log_variances.detach()
+            terms |= {f"{name}.log_variance": one for name, one in zip(self.weights, spread, strict=True)}
         return Loss(value, _count(parts, batch), terms)
 
     def losses(self, backbone: Backbone, batch: Batch, rng: torch.Generator) -> list[Part]:
@@ -156,8 +198,15 @@ class Battery(Objective):
         found = []
         for place, (name, part) in enumerate(self._objectives().items()):
             own = rng if place == 0 else torch.Generator(rng.device).manual_seed(_number(state, name))
-            found.append(Part(name, self.weights[name], part(backbone, batch, own)))
+            loss = part(backbone, batch, own)
+            found.append(Part(name, self.weights[name], loss, self._counted(place, loss)))
         return found
+
+    def _counted(self, place: int, loss: Loss) -> Tensor:
+        """A part's loss as it counts; one of no items counts nothing, nor does it pull at its variance."""
+        if self.uncertainty is None:
+            return loss.value
+        return self.uncertainty.of(place, loss.value, loss.count > 0)
 
     def guess(self, backbone: Backbone, batch: Batch, rng: torch.Generator) -> Guess:
         """The guess of the only part; several give no single likelihood (raises `InputError`)."""

@@ -7,7 +7,7 @@ harmonic well around them. Shapes: N atoms, D width.
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from pydantic import Field
@@ -40,6 +40,8 @@ class DenoiseSpec(PretextSpec):
 class Denoise(Objective):
     """Gated vectors -> one vector an atom, in units of the noise. Both noise and answers are centred: where the whole
     structure stands cannot be told."""
+
+    squared: ClassVar[bool] = True
 
     def __init__(self, cutoff: float, noise: float, width: int, seed: int | None = None) -> None:
         super().__init__()

@@ -74,11 +74,11 @@ class MaskedTokens(TokenObjective):
 
     def forward(self, backbone: Backbone, batch: Batch, rng: torch.Generator) -> Loss:
         masked = self.domain.mask(batch, self.ratio, rng)
-        elements = backbone(masked.batch).elements
+        elements = backbone.for_tokens(masked.batch)
         return self.prediction(backbone, elements.index_select(0, masked.where), masked.target)
 
     def guess(self, backbone: Backbone, batch: Batch, rng: torch.Generator) -> Guess:
         masked = self.domain.mask(batch, self.ratio, rng)
-        hidden = backbone(masked.batch).elements.index_select(0, masked.where)
+        hidden = backbone.for_tokens(masked.batch).index_select(0, masked.where)
         owner = batch.segments.to(masked.where.device)[masked.where]
         return Guess("classes", self.logits(backbone, hidden), masked.target, owner)

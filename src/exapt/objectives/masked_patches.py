@@ -6,6 +6,8 @@ patches of all examples together, D the backbone's width, W the decoder's, F = p
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import torch
 from torch import Tensor, nn
 
@@ -24,6 +26,8 @@ THETA = 100.0
 
 class MaskedPatches(Objective):
     """Mean squared error of the hidden patches' pixels, each patch normalised by its own mean and deviation."""
+
+    squared: ClassVar[bool] = True
 
     def __init__(
         self,

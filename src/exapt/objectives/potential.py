@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
-from typing import Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
+from torch.nn import functional as F
 
 from exapt.backbones.base import Backbone
 from exapt.batch import Batch
@@ -68,6 +70,8 @@ class PotentialSpec(PotentialBase, PretextSpec):
 class Potential(Objective):
     """A head, its units, and the loss."""
 
+    squared: ClassVar[bool] = True
+
     def __init__(self, spec: PotentialSpec, head: nn.Module) -> None:
         super().__init__()
         self.spec, self.head = spec, head
@@ -80,19 +84,34 @@ class Potential(Objective):
         return potential_loss(rows, batch.targets[TARGET], **self.spec.weights(self.spec.scale or 1.0))
 
     def guess(self, backbone: Backbone, batch: Batch, rng: torch.Generator) -> Guess:
-        """The force on every atom, in typical forces: three values an item. (Energies are their integral.)"""
+        """See `potential_guess`."""
         assert isinstance(self.head, EnergyHead)
-        return force_guess(
-            surface(backbone, self.head, batch), batch, batch.targets.get(TARGET), self.spec.scale or 1.0
-        )
+        rows, own = surface(backbone, self.head, batch), self.head.own(batch.inputs, batch.offsets)
+        return potential_guess(rows, own, batch, batch.targets.get(TARGET), self.spec.weights(self.spec.scale or 1.0))
 
 
-def force_guess(rows: torch.Tensor, batch: Batch, label: torch.Tensor | None, scale: float) -> Guess:
-    """Forces (N, 3) of surface rows in units of `scale`, and those that are known."""
+def potential_guess(rows: Tensor, own: Tensor, batch: Batch, label: Tensor | None, weights: Mapping[str, Any]) -> Guess:
+    """The force on every atom and the energy of every structure, as items of three values that weigh as in the loss.
+
+    For n atoms a structure's surprises add up to n times its loss: its energy counts as (E √(3 w / n), 0, 0), w being
+    `energy_weight`, less what its atoms have by themselves (`own`, (B,)). All is in typical forces, as the loss is;
+    stresses are left out. With labels, what has none is no item.
+    """
+    output = _items(rows, own, batch, weights)
+    owner = batch.segments.to(rows.device)
+    owner, order = torch.cat([owner, torch.arange(len(batch), device=rows.device)]).sort(stable=True)
+    if label is None:
+        return Guess("values", output[order], torch.full_like(output, torch.nan), owner)
+    target = _items(label.to(rows), own, batch, weights)[order]
+    seen = target.isfinite().all(1)
+    return Guess("values", output[order][seen], target[seen], owner[seen])
+
+
+def _items(rows: Tensor, own: Tensor, batch: Batch, weights: Mapping[str, Any]) -> Tensor:
+    """(N + B, 3) float32 forces of all atoms, then energies."""
     owner = batch.segments.to(rows.device)
     place = torch.arange(len(owner), device=rows.device) - batch.offsets.to(rows.device)[owner]
-    output = rows[:, FORCES:].unflatten(1, (-1, 3))[owner, place]
-    target = torch.full_like(output, torch.nan)
-    if label is not None:
-        target = label.to(rows)[:, FORCES:].unflatten(1, (-1, 3))[owner, place]
-    return Guess("values", (output / scale).float(), (target / scale).float(), owner)
+    forces = rows[:, FORCES:].unflatten(1, (-1, 3))[owner, place] * weights["forces"] ** 0.5
+    energies = (rows[:, 1:3].sum(1) - own.to(rows)) * (3 * weights["energy"] / rows[:, 0]).sqrt()
+    found = torch.cat([forces, F.pad(energies[:, None], (0, 2))]) / weights["scale"]
+    return found.float()

@@ -26,7 +26,8 @@ class PotentialBase(Spec):
     """Which columns hold the labels, in eV, eV/Å and eV/Å³ (`domain.units` turns others), and how errors weigh."""
 
     energy: str | None = None
-    """The column of energies; None: what the source names as label, else energy, REF_energy, dft_energy."""
+    """The column of energies; None: what the source names as label (of several, one of the usual names), else energy,
+    REF_energy, dft_energy."""
     forces: str | None = None
     """The column of forces; None: forces, REF_forces, dft_forces, where there is one."""
     stress: str | None = None
@@ -66,7 +67,8 @@ class PotentialBase(Spec):
         asked = getattr(self, name)
         if asked is None and name == "energy":
             named = [n for n in dataset.roles.get("label", ()) if n not in USUAL["forces"] + USUAL["stress"]]
-            asked = named[0] if named else None
+            usual = [n for n in named if n in USUAL["energy"]]  # a corpus of several sources may have other labels too
+            asked = next(iter([*usual, *named]), None)
         if asked is not None:
             if asked not in dataset.columns:
                 raise InputError(f"{dataset.source}: no column '{asked}' of {name}; {nearest(asked, dataset.columns)}")

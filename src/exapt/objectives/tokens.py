@@ -32,25 +32,39 @@ class TokenObjective(Objective):
         nn.init.normal_(self.dense.weight, std=width**-0.5, generator=rng)
 
     def transform(self, elements: Tensor) -> Tensor:
-        """(…, D) features to (…, D) ready for the embedding."""
-        return self.norm(F.gelu(self.dense(elements)))
+        """(…, D) features, or (…, 2 · D) of two strands, to the same ready for the embedding."""
+        parts = elements.unflatten(-1, (-1, self.dense.in_features))
+        return self.norm(F.gelu(self.dense(parts))).flatten(-2)
+
+    def rows(self, backbone: Backbone, elements: Tensor) -> tuple[Tensor, Tensor]:
+        """The output rows (V, D) and bias (V,); for two strands (V, 2 · D) and (V,).
+
+        Then an id's score is the mean of its own in the first strand's reading and of its complement's in the second's:
+        the other strand's scores are the complement's.
+        """
+        weight = tied_weight(backbone)
+        if elements.shape[-1] == weight.shape[1]:
+            return weight, self.bias
+        other: Tensor = backbone.complement  # type: ignore[assignment]
+        return torch.cat([weight, weight[other]], 1) / 2, (self.bias + self.bias[other]) / 2
 
     def logits(self, backbone: Backbone, elements: Tensor) -> Tensor:
         """(…, V) scores of every token for features (…, D)."""
-        return F.linear(self.transform(elements), tied_weight(backbone), self.bias)
+        return F.linear(self.transform(elements), *self.rows(backbone, elements))
 
     def prediction(self, backbone: Backbone, elements: Tensor, target: Tensor) -> Loss:
         """The loss of predicting `target` (M,) from features (M, D), in nats; terms: accuracy, bits per token."""
-        loss, correct = tied_cross_entropy(self.transform(elements), tied_weight(backbone), self.bias, target)
+        loss, correct = tied_cross_entropy(self.transform(elements), *self.rows(backbone, elements), target)
         return Loss(loss, len(target), {"accuracy": correct, "bits": loss.detach() / math.log(2)})
 
 
 def tied_weight(backbone: Backbone) -> Tensor:
     """(V, D) the rows of the token embedding; raises `InputError` where there are none as wide as the features."""
     embedding = getattr(backbone, "embedding", None)
-    if not isinstance(embedding, nn.Embedding) or embedding.embedding_dim != backbone.width:
+    width = backbone.token_width
+    if not isinstance(embedding, nn.Embedding) or embedding.embedding_dim != width:
         raise InputError(
-            f"objective: {type(backbone).__name__} has no token embedding as wide as its features ({backbone.width}) "
+            f"objective: {type(backbone).__name__} has no token embedding as wide as its features ({width}) "
             "to predict with; valid: a backbone over tokens, such as backbone.kind=transformer"
         )
     return embedding.weight

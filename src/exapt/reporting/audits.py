@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 
 from exapt.reporting.blocks import Block, Cell, Figure, Items, Ruled, Section, Table, Text, row, value_text
+from exapt.reporting.logo import logo
 from exapt.reporting.numbers import Plain
 from exapt.reporting.plots import plot
 
@@ -47,6 +48,10 @@ def _blocks(one: Plain) -> list[Block]:
     blocks: list[Block] = [ruled]
     for data in one.get("plots") or []:
         drawn = plot(data)
+        if drawn:
+            blocks.append(Figure(drawn, _spaced(data["caption"])))
+    for data in one.get("logos") or []:
+        drawn = logo(data)
         if drawn:
             blocks.append(Figure(drawn, _spaced(data["caption"])))
     for data in one.get("listings") or []:

@@ -71,7 +71,7 @@ def check_corpora(starts: Mapping[str, Beginning], own: Source | None, objective
     for key, corpus, loss in _each(starts, own, objective):
         if corpus is None:
             raise ValueError(f"{key}corpus is missing: the study has none of its own to train on")
-        if loss.reads_labels and not corpus.label:
+        if loss.reads_labels and not any(one.label for one in corpus.each()):
             raise ValueError(
                 f"{key}corpus.label is missing: objective {loss.kind} learns from labels; name their column"
             )

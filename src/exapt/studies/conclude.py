@@ -104,7 +104,7 @@ def _said(name: str, prepared: Prepared) -> str:
     objective = (start.objective or prepared.spec.objective).kind
     corpus = start.corpus or prepared.spec.corpus
     onward = f", going on from {start.begin}" if start.begin else ""
-    return f"Start '{name}': {objective} on {corpus.path if corpus else 'the corpus'}{onward}."
+    return f"Start '{name}': {objective} on {corpus.name if corpus else 'the corpus'}{onward}."
 
 
 def _watched(prepared: Prepared) -> list[dict[str, Any]]:

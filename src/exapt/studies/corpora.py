@@ -9,7 +9,7 @@ from dataclasses import replace
 import numpy as np
 
 from exapt.domains.base import Dataset, Domain
-from exapt.domains.labels import word
+from exapt.domains.label_values import absent
 from exapt.errors import InputError
 from exapt.studies.folder import RunFolder
 from exapt.studies.labelled import Labelled
@@ -24,15 +24,18 @@ def same_data(data: Labelled, folder: RunFolder) -> None:
     noted = folder.note().get("data")
     if noted is not None and noted["key"] != data.key:
         raise InputError(
-            f"{data.spec.labelled.path}: not the data that {folder.path} was begun with; "
+            f"{data.spec.labelled.name}: not the data that {folder.path} was begun with; "
             "put the former file back, or choose another folder with --out"
         )
 
 
 def without_test(data: Labelled, folder: RunFolder, corpus: Dataset, name: str = OWN) -> Dataset:
     """The corpus as pre-training may see it; what was left out of it is noted in `run.json`."""
-    left = unseen(data, corpus)
-    facts = {"examples": len(corpus) - len(left), "of": len(corpus)}
+    kept = unequal(data, corpus)
+    left = data.domain.without(kept, data.test)
+    facts = {"examples": len(corpus) - len(kept), "of": len(corpus)}
+    if left is not kept:
+        facts |= {"elements of others": int(kept.lengths.sum() - left.lengths.sum())}
     if name == OWN:
         folder.note(**{LEFT_OUT: facts})
     else:
@@ -42,6 +45,11 @@ def without_test(data: Labelled, folder: RunFolder, corpus: Dataset, name: str =
 
 
 def unseen(data: Labelled, corpus: Dataset) -> Dataset:
+    """The corpus without what its field says that test examples share with it: whole examples, and parts of DNA."""
+    return data.domain.without(unequal(data, corpus), data.test)
+
+
+def unequal(data: Labelled, corpus: Dataset) -> Dataset:
     """The corpus without the examples that equal a test example; where these must stay, without their labels."""
     if data.domain.transductive:
         return _unlabelled(data, corpus)
@@ -51,13 +59,16 @@ def unseen(data: Labelled, corpus: Dataset) -> Dataset:
 
 
 def labels_seen(data: Labelled, corpus: Dataset) -> dict[str, int]:
-    """How many labels a corpus holds, and how many of its labelled examples equal one of the pool that budgets are
-    drawn from."""
-    (name,) = corpus.roles.get("label", ()) or ("",)
-    there = np.array([word(value) is not None for value in corpus.column(name)], dtype=bool)
+    """How many labels a corpus holds, in all columns that it names, and how many of its labelled examples equal one of
+    the pool that budgets are drawn from."""
+    columns = [corpus.column(name) for name in corpus.roles.get("label", ())]
+    there = np.array([[not absent(value) for value in column] for column in columns], dtype=bool)
     pool = set(_contents(data.examples.subset(data.split.pool), data.domain))
-    known = corpus.subset(np.flatnonzero(there))
-    return {"labels": len(known), "of_the_pool": sum(content in pool for content in _contents(known, data.domain))}
+    known = corpus.subset(np.flatnonzero(there.any(0)))
+    return {
+        "labels": int(there.sum()),
+        "of_the_pool": sum(content in pool for content in _contents(known, data.domain)),
+    }
 
 
 def _unlabelled(data: Labelled, corpus: Dataset) -> Dataset:
@@ -70,7 +81,7 @@ def _unlabelled(data: Labelled, corpus: Dataset) -> Dataset:
         return corpus
     if corpus.store.fingerprint() != data.raw.store.fingerprint():
         raise InputError(
-            f"{corpus.source}: its labels may be those of test examples of {data.spec.labelled.path}, and which ones "
+            f"{corpus.source}: its labels may be those of test examples of {data.spec.labelled.name}, and which ones "
             "cannot be told; give the same file as both, or leave corpus.label out"
         )
     tests = np.isin(corpus.rows, data.test.rows)

@@ -96,6 +96,8 @@ def run_job(prepared: Prepared, job: Job) -> None:
     }
     shown = task.shown(prepared.test, prediction) if seed == 0 else []
     record |= {"shown": shown} if shown else {}
+    figures = task.figures(prediction, truth)
+    record |= {"figures": figures} if figures else {}
     key = fit_key(prepared, arm, seed, budget)
     prepared.folder.write_fit(key, record, task.item_scores(prediction, truth))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -20,7 +21,7 @@ from exapt.training.weights import room_for
 
 GROWING = ("seeds", "budgets", "arms", "more_arms", "starts", "compare", "audits", "about", "needs")
 """Keys that may change in a run's folder: more of them computes only what is new."""
-PLACES = ("corpus.path", "labelled.path")
+PLACES = re.compile(r"(corpus|labelled)(\.also\.\d+)*\.path")
 """Keys that say where data lies: it may move, for what was computed is known by the data's content."""
 
 
@@ -115,7 +116,10 @@ def _same(old: Any, new: Any, path: Path, key: str = "") -> None:
     if isinstance(old, dict) and isinstance(new, dict):
         for part in {**old, **new}:
             _same(old.get(part), new.get(part), path, f"{key}.{part}" if key else part)
-    elif old != new and key not in PLACES:
+    elif key.endswith(".also") and old and new and len(old) == len(new):
+        for place, (before, now) in enumerate(zip(old, new, strict=True)):
+            _same(before, now, path, f"{key}.{place}")
+    elif old != new and not PLACES.fullmatch(key):
         raise InputError(
             f"{path}: holds a study with {key} = {old!r}, this one has {new!r}; "
             "choose another folder with --out, or delete this one"

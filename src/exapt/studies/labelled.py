@@ -62,7 +62,7 @@ class Labelled:
         largest = max(spec.budgets)
         if largest > len(pool):
             raise InputError(
-                f"{spec.labelled.path}: budget {largest} needs {largest} labelled examples, "
+                f"{spec.labelled.name}: budget {largest} needs {largest} labelled examples, "
                 f"but {len(pool)} are left beside the {len(self.split.test)} kept for the test; "
                 f"choose budgets up to {len(pool)}"
             )
@@ -82,7 +82,7 @@ class Labelled:
         """Plain facts: all that a report says of the data, so that it can be written anew without it."""
         lengths = self.examples.lengths
         facts = {
-            "labelled": self.spec.labelled.path,
+            "labelled": self.spec.labelled.name,
             "examples": len(self.examples),
             "pool": len(self.split.pool),
             "test": len(self.split.test),
@@ -95,7 +95,7 @@ class Labelled:
         return plain
 
     def _warnings(self) -> list[str]:
-        found = []
+        found = [f"Labelled examples left out: {count} ({why})." for why, count in self.raw.skipped.items()]
         cut, test, margin = self.domain.truncated(self.examples), len(self.split.test), self.spec.margin
         if cut:
             length = self.domain.inputs.length

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,11 +12,12 @@ import numpy as np
 
 from exapt.adaptation import Fitted
 from exapt.domains.atom_frames import SYMBOLS
-from exapt.domains.base import Arrays, Source
+from exapt.domains.base import Arrays, Dataset, Source
 from exapt.domains.structure import Structure, unpacked
 from exapt.errors import InputError
 from exapt.files import write_text
 from exapt.objectives.energies import FORCES
+from exapt.objectives.potential_labels import composition
 from exapt.training.weights import room_for
 
 ENDINGS = (".extxyz", ".xyz", ".jsonl")
@@ -27,6 +29,7 @@ def predict_energies(fitted: Fitted, source: Source | Arrays, out: Path) -> int:
         raise InputError(f"{out}: energies and forces are written as .extxyz (or .xyz), or as .jsonl")
     dataset = fitted.domain.read(source)
     structures = [unpacked(dataset.store[int(row)]) for row in dataset.rows]
+    warn_of_strangers(fitted, dataset)
     rows = fitted.predict(dataset)
     said = list(_said(structures, rows))
     frames = zip(structures, said, strict=True)
@@ -34,6 +37,19 @@ def predict_energies(fitted: Fitted, source: Source | Arrays, out: Path) -> int:
     with room_for(out):
         write_text(out, "".join(text))
     return len(text)
+
+
+def warn_of_strangers(fitted: Fitted, dataset: Dataset) -> None:
+    """Warn of elements that no structure with an energy held when the model learnt."""
+    known = fitted.tensors()["references"].numpy() != 0
+    strange = composition(dataset).any(0) & ~known
+    if known.any() and strange.any():
+        names = ", ".join(SYMBOLS[number] for number in np.flatnonzero(strange))
+        warnings.warn(
+            f"{dataset.source}: the model learnt from no energy of a structure with {names}; "
+            "what it says of such structures means nothing",
+            stacklevel=1,
+        )
 
 
 def _said(structures: list[Structure], rows: np.ndarray) -> Iterator[dict[str, Any]]:

@@ -133,8 +133,9 @@ def _glance(spec: StudySpec) -> None:
     if spec.corpus is None or spec.domain is None:
         return
     for source in [spec.labelled, *(start.corpus for start in spec.starts.values() if start.corpus)]:
-        few = source.model_copy(update={"limit": min(GLANCE, source.limit or GLANCE)})
-        spec.domain.build(few).read(few)
+        for one in source.each():
+            few = one.model_copy(update={"limit": min(GLANCE, one.limit or GLANCE)})
+            spec.domain.build(few).read(few)
 
 
 def _check(prepared: Prepared, folder: RunFolder) -> None:

@@ -38,7 +38,9 @@ class PretrainSpec(Spec):
         """From plain data; keys that only a whole study has are left aside, unknown ones refused."""
         own = {k: v for k, v in data.items() if k in cls.model_fields or k not in StudySpec.model_fields}
         spec = cls.parse(own, where)
-        if spec.corpus.path == REQUIRED:
-            needed = (data.get("needs") or {}).get("corpus.path", "the corpus")
-            raise InputError(f"{where}: corpus.path is not set. It needs {needed}. Add --set corpus.path=YOUR_FILE")
+        keys = ["corpus.path", *(f"corpus.also.{place}.path" for place in range(len(spec.corpus.also)))]
+        for key, source in zip(keys, [spec.corpus, *spec.corpus.also], strict=True):
+            if source.path == REQUIRED:
+                needed = (data.get("needs") or {}).get(key, "the corpus")
+                raise InputError(f"{where}: {key} is not set. It needs {needed}. Add --set {key}=YOUR_FILE")
         return spec

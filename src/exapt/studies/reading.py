@@ -87,24 +87,44 @@ def override(data: Mapping[str, Any], assignments: Iterable[str]) -> dict[str, A
 
 
 def _copy(data: Any) -> Any:
+    if isinstance(data, list):
+        return [_copy(value) for value in data]
     return {k: _copy(v) for k, v in data.items()} if isinstance(data, Mapping) else data
 
 
 def _assign(data: dict[str, Any], path: list[str], value: Any, assignment: str) -> None:
-    for part in path[:-1]:
-        inner = data.setdefault(part, {})
-        if inner is None:
-            inner = data[part] = {}
-        if not isinstance(inner, dict):
-            raise InputError(f"--set {assignment}: '{part}' holds {inner!r}, not keys and values")
-        data = inner
-    data[path[-1]] = value
+    first, *rest = path
+    if not rest:
+        data[first] = value
+        return
+    inner = data.setdefault(first, {})
+    if inner is None:
+        inner = data[first] = {}
+    if isinstance(inner, list):
+        rest, inner = _item(inner, rest, value, assignment)
+    elif not isinstance(inner, dict):
+        raise InputError(f"--set {assignment}: '{first}' holds {inner!r}, not keys and values")
+    if rest:
+        _assign(inner, rest, value, assignment)
+
+
+def _item(items: list[Any], path: list[str], value: Any, assignment: str) -> tuple[list[str], Any]:
+    """The item of a list that a number names, counted from 0, and the rest of the path; set where that is all."""
+    number, *rest = path
+    if not number.isdecimal() or int(number) >= len(items):
+        raise InputError(f"--set {assignment}: '{number}' names no item of a list of {len(items)}; counted from 0")
+    if not rest:
+        items[int(number)] = value
+    elif not isinstance(items[int(number)], dict):
+        raise InputError(f"--set {assignment}: item {number} is {items[int(number)]!r}, not keys and values")
+    return rest, items[int(number)]
 
 
 def _check_needs(spec: StudySpec) -> None:
     for key, what in spec.needs.items():
         value: Any = spec.plain()
         for part in key.split("."):
-            value = value.get(part) if isinstance(value, dict) else None
+            items = dict(enumerate(value)) if isinstance(value, list) else {}
+            value = value.get(part) if isinstance(value, dict) else items.get(int(part)) if part.isdecimal() else None
         if value == REQUIRED:
             raise InputError(f"study {spec.name}: {key} is not set. It needs {what}. Run it with --set {key}=YOUR_FILE")

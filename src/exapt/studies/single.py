@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, get_args
 
@@ -15,6 +16,7 @@ from exapt.adaptation.fitted import FILE as FITTED
 from exapt.domains.base import Arrays, Source
 from exapt.errors import InputError
 from exapt.files import make_folder, write_json
+from exapt.studies.contact_maps import predict_contacts
 from exapt.studies.detections import predict_boxes
 from exapt.studies.fits import truth_of
 from exapt.studies.folder import RunFolder
@@ -22,7 +24,9 @@ from exapt.studies.potentials import predict_energies
 from exapt.studies.prepare import Prepared
 from exapt.studies.spec import StudySpec
 from exapt.studies.tables import check_ending, write_table
+from exapt.studies.tracks import Scan, is_track, scan_file
 from exapt.tasks.base import Task
+from exapt.tasks.contacts import ContactsTask
 from exapt.tasks.detect import DetectTask
 from exapt.tasks.multilabel import MultiLabelTask
 from exapt.tasks.potential import PotentialTask
@@ -70,6 +74,8 @@ def predict_file(folder: Path, source: Source | Arrays, out: Path) -> int:
         return predict_boxes(fitted, source, out)
     if isinstance(fitted.task, PotentialTask):
         return predict_energies(fitted, source, out)
+    if isinstance(fitted.task, ContactsTask):
+        return predict_contacts(fitted, source, out)
     check_ending(out)
     dataset = fitted.domain.read(source)
     prediction = fitted.predict(dataset)
@@ -79,6 +85,21 @@ def predict_file(folder: Path, source: Source | Arrays, out: Path) -> int:
         columns = {"index": np.repeat(columns["index"], kept), "element": np.concatenate([np.arange(k) for k in kept])}
     write_table(out, columns | prediction_columns(fitted.task, prediction))
     return len(prediction)
+
+
+def scan_genome(
+    folder: Path, source: Source | Arrays, out: Path, given: Mapping[str, Any], say: Callable[[str], None]
+) -> int:
+    """Score the windows of a genome with a fitted model and write a track; returns how many rows were written."""
+    if not is_track(out):
+        raise InputError(f"{out}: windows along a genome are written as .bedgraph or .bed; or leave {min(given)} out")
+    if "window" not in given:
+        raise InputError(f"{out}: --window is missing: how many bases the model reads at once, as it was fitted on")
+    scan = Scan.of(given)
+    done = scan_file(load_fitted(folder), source, out, scan)
+    for note in [*done.notes(scan.window), *(str(path) for path in done.files if path != out)]:
+        say(note)
+    return done.rows
 
 
 def embed_file(checkpoint: Path, source: Source | Arrays, out: Path, pooling: Any) -> tuple[int, int]:
@@ -168,4 +189,5 @@ def _scored(prepared: Prepared, fitted: Fitted, seed: int) -> dict[str, Any]:
         "train": fitted.record["train"],
         "valid": fitted.record["valid"],
         "diverged": diverged,
+        **({"figures": figures} if (figures := task.figures(prediction, truth)) else {}),
     }

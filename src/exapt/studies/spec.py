@@ -7,7 +7,7 @@ from typing import Annotated, Any, Self
 
 from pydantic import Field, PositiveInt, model_validator
 
-from exapt.adaptation import AdaptSpec, ClassicalSpec, FinetuneSpec, ProbeSpec, StackSpec
+from exapt.adaptation import AdaptSpec, ClassicalSpec, FinetuneSpec, MapsSpec, ProbeSpec, StackSpec
 from exapt.adaptation.anchors import needing_source
 from exapt.audits import AuditSpec
 from exapt.backbones import BackboneSpec, TransformerSpec
@@ -184,6 +184,8 @@ class StudySpec(Spec):
         silently."""
         what = UNPROBED.get(self.task.kind)
         for name, arm in self.all_arms().items() if what else ():
+            if isinstance(arm.adapt, MapsSpec):  # what it learns from are pairs already
+                continue
             if not isinstance(arm.adapt, FinetuneSpec):
                 raise ValueError(
                     f"arm '{name}' is a {arm.adapt.kind}, and {what} are no linear function of frozen features; set "
@@ -223,7 +225,7 @@ class StudySpec(Spec):
         return Arm(start=start, adapt=adapt, what=what)
 
 
-UNPROBED = {"detect": "boxes", "potential": "forces"}
+UNPROBED = {"detect": "boxes", "potential": "forces", "contacts": "contacts"}
 """Tasks that no linear model of frozen features can answer, and what they ask for."""
 FREE = ("scratch", "none")
 """Starts that know nothing of any corpus."""

@@ -92,7 +92,7 @@ def _pretrained(
         if new:
             say(f"{_which(plan)} {run + 1} of {spec.checkpoints}")
         left = without_test(data, folder, corpus, plan.name)
-        if plan.objective.reads_labels and len(corpus.roles.get("label", ())) == 1:  # others are refused
+        if plan.objective.reads_labels and corpus.roles.get("label"):  # others are refused
             noted = folder.note().get("labels_of_pretraining", {})
             folder.note(labels_of_pretraining=noted | {plan.name: labels_seen(data, left)})
         return left

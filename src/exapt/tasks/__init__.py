@@ -7,6 +7,7 @@ from pydantic import Field, TypeAdapter
 
 from exapt.tasks.base import Task
 from exapt.tasks.classify import ClassifySpec, ClassifyTask
+from exapt.tasks.contacts import ContactsSpec, ContactsTask
 from exapt.tasks.detect import DetectSpec, DetectTask
 from exapt.tasks.heads import HeadSpec
 from exapt.tasks.multilabel import MultiLabelTask
@@ -14,7 +15,7 @@ from exapt.tasks.potential import PotentialTask, PotentialTaskSpec
 from exapt.tasks.regress import RegressSpec, RegressTask
 from exapt.tasks.tag import TagSpec, TagTask
 
-AnyTask = ClassifySpec | RegressSpec | TagSpec | DetectSpec | PotentialTaskSpec
+AnyTask = ClassifySpec | RegressSpec | TagSpec | DetectSpec | PotentialTaskSpec | ContactsSpec
 TaskSpec = Annotated[AnyTask, Field(discriminator="kind")]
 """Any task, told apart by `kind`."""
 
@@ -29,6 +30,12 @@ def load_task(data: Mapping[str, Any]) -> Task:
         return DetectTask.restored(spec, data)
     if isinstance(spec, PotentialTaskSpec):
         return PotentialTask.restored(spec, data)
+    if isinstance(spec, ContactsSpec):
+        return ContactsTask(spec)
+    return _of_classes(spec, data)
+
+
+def _of_classes(spec: ClassifySpec | TagSpec, data: Mapping[str, Any]) -> Task:
     if isinstance(spec, TagSpec):
         return TagTask(spec, list(data["classes"]))
     if "columns" in data:
@@ -38,6 +45,7 @@ def load_task(data: Mapping[str, Any]) -> Task:
 
 __all__ = [
     "ClassifySpec",
+    "ContactsSpec",
     "DetectSpec",
     "HeadSpec",
     "PotentialTaskSpec",

@@ -116,6 +116,10 @@ class Task(ABC):
         """Plain facts of an attached data set's labels, for the report."""
         return {}
 
+    def figures(self, prediction: np.ndarray, truth: np.ndarray) -> dict[str, Any]:
+        """Further figures of one fit's predictions beside the metric, plain; by default none."""
+        return {}
+
     def shown(self, dataset: Dataset, prediction: np.ndarray) -> list[dict[str, Any]]:
         """A few examples with their predictions, plain, for the report; by default none."""
         return []

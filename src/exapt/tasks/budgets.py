@@ -95,8 +95,7 @@ def names_of(dataset: Dataset) -> np.ndarray:
     names = np.array([str(value) for value in dataset.column(column)])
     empty = np.flatnonzero(np.isin(names, ("", "nan", "None")))
     if len(empty):
-        place = int(dataset.rows[empty[0]]) + 1
-        raise InputError(f"{dataset.source}: row {place}: '{column}' is empty; every example needs a group")
+        raise InputError(f"{dataset.where(int(empty[0]))}: '{column}' is empty; every example needs a group")
     return names
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Literal
 
 import numpy as np
 from pydantic import Field
-from torch import Tensor
+from torch import Tensor, nn
 
 from exapt.batch import Batch
 from exapt.domains.base import Dataset
@@ -20,6 +21,8 @@ from exapt.domains.labels import (
     refuse_numbers,
     words,
 )
+from exapt.objectives.base import Objective
+from exapt.tasks import inherited
 from exapt.tasks.base import Task
 from exapt.tasks.multilabel import MultiLabelTask, find_labels
 from exapt.tasks.softmax import ClassesSpec, SoftmaxTask
@@ -56,6 +59,11 @@ class ClassifyTask(SoftmaxTask):
         name = one_column(dataset, "classify")
         numbers = class_numbers(dataset, name, words(dataset, name, self.spec.missing), self.classes)
         return replace(dataset, targets={**dataset.targets, "label": numbers})
+
+    def inherit(self, head: nn.Module, objective: Objective | None, train: Dataset, see: Callable[[], Tensor]) -> bool:
+        """Take over what `properties` learnt of this column."""
+        found = inherited.head_of(objective, one_column(train, "classify"))
+        return inherited.fill(head, inherited.classes(found, self.classes))
 
     def encoded(self, batch: Batch) -> Tensor:
         return batch.targets["label"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from copy import copy
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Self
@@ -14,17 +14,15 @@ from torch.nn import functional as F
 
 from exapt.batch import Batch
 from exapt.domains.base import Dataset
-from exapt.domains.labels import Missing, in_order, listed, refuse_empty, row, word
+from exapt.domains.label_values import both_values, yes_or_no
+from exapt.domains.labels import Missing, in_order, listed, row, word
 from exapt.errors import InputError
-from exapt.objectives.base import Loss
-from exapt.tasks import metrics
+from exapt.objectives.base import Loss, Objective
+from exapt.tasks import inherited, metrics
 from exapt.tasks.base import Task
 
 if TYPE_CHECKING:
     from exapt.tasks.classify import ClassifySpec
-
-YES, NO = {"1", "true", "yes", "y", "t"}, {"0", "false", "no", "n", "f"}
-"""What a label column may hold, in any case; empty is unknown."""
 
 
 class MultiLabelTask(Task):
@@ -51,6 +49,12 @@ class MultiLabelTask(Task):
 
     def head(self, width: int, seed: int | None = None) -> nn.Module:
         return self.spec.head.build(width, self.outputs, self.per_element, seed)
+
+    def inherit(self, head: nn.Module, objective: Objective | None, train: Dataset, see: Callable[[], Tensor]) -> bool:
+        """Take over what `properties` learnt of these columns."""
+        if self.spec.separator:
+            return False
+        return inherited.fill(head, [inherited.yes(inherited.head_of(objective, name)) for name in self.columns])
 
     def plain(self) -> dict[str, Any]:
         return {"spec": self.spec.plain(), "classes": self.classes, "columns": self.columns}
@@ -143,7 +147,7 @@ def find_labels(dataset: Dataset, names: Sequence[str], separator: str | None, m
     """The labels: the columns themselves, or all names between separators; each must be there for some, not for all."""
     if separator is None:
         for name in names:
-            _both_values(dataset, name, yes_or_no(dataset, name, missing))
+            both_values(dataset, name, yes_or_no(dataset, name, missing))
         return list(names)
     if len(names) > 1:
         raise InputError(f"{dataset.source}: task.separator takes one label column, found {', '.join(names)}")
@@ -152,26 +156,6 @@ def find_labels(dataset: Dataset, names: Sequence[str], separator: str | None, m
     if not found:
         raise InputError(f"{dataset.source}: column '{names[0]}' holds no label at all")
     return found
-
-
-def yes_or_no(dataset: Dataset, name: str, missing: Missing) -> np.ndarray:
-    """(n,) 1, 0 or NaN from a column; raises `InputError` naming file and row of anything else."""
-    found = [word(value) for value in dataset.column(name)]
-    if missing == "refuse":
-        refuse_empty(dataset, name, [w is None for w in found])
-    for place, w in enumerate(found):
-        if w is not None and w.lower() not in YES | NO:
-            raise InputError(
-                f"{row(dataset, place)}: '{name}' is '{w}'; one of several labels must be 0 or 1 (or empty)"
-            )
-    return np.array([np.nan if w is None else float(w.lower() in YES) for w in found])
-
-
-def _both_values(dataset: Dataset, name: str, labels: np.ndarray) -> None:
-    known = labels[np.isfinite(labels)]
-    if not len(known) or (known == known[0]).all():
-        held = f"only {known[0]:.0f}" if len(known) else "no label at all"
-        raise InputError(f"{dataset.source}: column '{name}' holds {held}; a label needs both 0 and 1")
 
 
 def _cells(dataset: Dataset, name: str, separator: str) -> list[list[str] | None]:

@@ -12,14 +12,14 @@ import torch
 from torch import Tensor, nn
 
 from exapt.backbones.base import Backbone
-from exapt.batch import Batch
+from exapt.batch import Batch, segment_sum
 from exapt.domains.base import Dataset, Domain
 from exapt.errors import InputError
 from exapt.objectives import Battery
 from exapt.objectives.base import Loss, Objective
 from exapt.objectives.energies import ELEMENTS, FORCES, EnergyHead, fit_references, potential_loss, surface
 from exapt.objectives.guess import Guess
-from exapt.objectives.potential import Potential, force_guess
+from exapt.objectives.potential import Potential, potential_guess
 from exapt.objectives.potential_labels import PotentialBase, composition, typical_force
 from exapt.tasks.base import Augmentation, Task
 
@@ -34,6 +34,9 @@ class PotentialTaskSpec(PotentialBase):
     kind: Literal["potential"] = "potential"
     metric: Literal["forces", "energy"] = "forces"
     """What is measured: minus the mean absolute error of the forces' components, or of the energy per atom."""
+    refit: bool = True
+    """Whether the energies of elements of a pre-trained head move to the training part's labels before the first step:
+    another level of theory has others. False keeps those of the pre-training."""
 
     def build(self, dataset: Dataset) -> PotentialTask:
         """The task; raises `InputError` where there are no labels, or none of what the metric measures."""
@@ -76,7 +79,8 @@ class PotentialTask(Task):
     def inherit(self, head: nn.Module, objective: Objective | None, train: Dataset, see: Callable[[], Tensor]) -> bool:
         """Take over the head of a pre-training on energies and forces, where it is of the same shape.
 
-        The energies of elements move so that its mean errors on the training part vanish, as far as they can.
+        With `refit` the energies of elements move so that its mean errors on the training part vanish, as far as they
+        can.
         """
         found = _potential_in(objective)
         if found is None or not isinstance(head, EnergyHead) or not isinstance(found.head, EnergyHead):
@@ -84,6 +88,8 @@ class PotentialTask(Task):
         if found.head.hidden.weight.shape != head.hidden.weight.shape:
             return False
         head.load_state_dict(found.head.state_dict())
+        if not self.spec.refit:
+            return True
         missed = self.truth(train)[:, 1:3].sum(1) - see()[:, 1:3].sum(1).detach().double().cpu().numpy()
         head.references += torch.from_numpy(fit_references(composition(train), missed)).to(head.references)
         return True
@@ -100,8 +106,9 @@ class PotentialTask(Task):
         return potential_loss(output, batch.targets["label"], **self.spec.weights(self.scale))
 
     def guess(self, output: Tensor, batch: Batch) -> Guess:
-        """Forces as values, for Fisher information."""
-        return force_guess(output, batch, batch.targets.get("label"), self.scale)
+        """Forces and energies as values, for Fisher information."""
+        own = segment_sum(torch.from_numpy(self.references).to(output)[batch.inputs], batch.offsets)
+        return potential_guess(output, own, batch, batch.targets.get("label"), self.spec.weights(self.scale))
 
     def decode(self, output: Tensor) -> np.ndarray:
         return output.detach().double().cpu().numpy()

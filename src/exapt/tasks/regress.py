@@ -13,11 +13,12 @@ from torch import Tensor, nn
 
 from exapt.batch import Batch
 from exapt.domains.base import Dataset
-from exapt.domains.labels import Missing, label_columns, refuse_empty, row, word
+from exapt.domains.label_values import numbers, scale_of
+from exapt.domains.labels import Missing, label_columns, refuse_empty
 from exapt.errors import InputError
-from exapt.objectives.base import Loss
+from exapt.objectives.base import Loss, Objective
 from exapt.spec import Spec
-from exapt.tasks import metrics
+from exapt.tasks import inherited, metrics
 from exapt.tasks.base import Task
 from exapt.tasks.heads import HeadSpec
 
@@ -30,10 +31,13 @@ METRICS: dict[str, tuple[str, Callable[[np.ndarray, np.ndarray], float | None]]]
 WORST = -9.0
 """The lowest score of one example: three standard deviations off."""
 STRATA = 10
+ADVICE = "a regression needs numbers (names need task.kind=classify)"
 
 
 class RegressSpec(Spec):
     """One number an example, or several (`label: [a, b]`)."""
+
+    later = ("per",)
 
     kind: Literal["regress"] = "regress"
     metric: Literal["R2", "Pearson", "Spearman", "MAE"] = "R2"
@@ -41,13 +45,16 @@ class RegressSpec(Spec):
     standard deviations (of several)."""
     missing: Missing = "auto"
     """Whether an empty or NaN label is refused, or ignored as unknown; auto: refused where there is one column."""
+    per: Literal["example", "element"] = "example"
+    """`element`: the number of an example is over all its elements, and is divided by how many they are: the energy of
+    a crystal becomes that of an atom."""
     head: HeadSpec = HeadSpec()
     """What stands between features and outputs."""
 
     def build(self, dataset: Dataset) -> RegressTask:
         """The task on the data set's scale; raises `InputError` for labels that are no numbers, or all the same."""
         names = label_columns(dataset)
-        values = _values(dataset, names, self.missing)
+        values = _values(dataset, names, self)
         for name, column in zip(names, values.T, strict=True):
             known = column[np.isfinite(column)]
             if len(known) < 2 or known.min() == known.max():
@@ -55,7 +62,7 @@ class RegressSpec(Spec):
                 raise InputError(
                     f"{dataset.source}: column '{name}' holds {held}; a regression needs different numbers"
                 )
-        return RegressTask(self, names, *_scale(values))
+        return RegressTask(self, names, *scale_of(values))
 
 
 class RegressTask(Task):
@@ -82,11 +89,19 @@ class RegressTask(Task):
         return task
 
     def attach(self, dataset: Dataset) -> Dataset:
-        values = _values(dataset, self.columns, self.spec.missing)
+        values = _values(dataset, self.columns, self.spec)
         return replace(dataset, targets={**dataset.targets, "label": values})
 
     def head(self, width: int, seed: int | None = None) -> nn.Module:
         return self.spec.head.build(width, self.outputs, self.per_element, seed)
+
+    def inherit(self, head: nn.Module, objective: Objective | None, train: Dataset, see: Callable[[], Tensor]) -> bool:
+        """Take over what `properties` learnt of these columns, as they stand."""
+        if self.spec.per == "element":
+            return False
+        found = [inherited.head_of(objective, name) for name in self.columns]
+        units = zip(found, self.centre.tolist(), self.scale.tolist(), strict=True)
+        return inherited.fill(head, [inherited.number(one, centre, scale) for one, centre, scale in units])
 
     def plain(self) -> dict[str, Any]:
         learned = {"centre": self.centre.tolist(), "scale": self.scale.tolist(), "spread": self.spread.tolist()}
@@ -95,7 +110,7 @@ class RegressTask(Task):
     def calibrated(self, train: Dataset) -> Self:
         """Centre and scale of the training labels alone; the unit of scores stays."""
         task = copy(self)
-        task.centre, task.scale = _scale(self.truth(train))
+        task.centre, task.scale = scale_of(self.truth(train))
         return task
 
     def strata(self, dataset: Dataset) -> np.ndarray:
@@ -163,41 +178,11 @@ class RegressTask(Task):
         return np.asarray(values, dtype=np.float64).reshape(-1, self.outputs)
 
 
-def _scale(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(K,) means and standard deviations of the known values; 0 and 1 where there is nothing to go by."""
-    seen = np.isfinite(values)
-    count = np.maximum(seen.sum(0), 1)
-    centre = np.where(seen, values, 0.0).sum(0) / count
-    deviation = np.sqrt(np.where(seen, (values - centre) ** 2, 0.0).sum(0) / count)
-    return centre, np.where(deviation > 1e-12 * np.maximum(np.abs(centre), 1e-300), deviation, 1.0)
-
-
-def _values(dataset: Dataset, names: list[str], missing: Missing) -> np.ndarray:
+def _values(dataset: Dataset, names: list[str], spec: RegressSpec) -> np.ndarray:
     """(n, K) float64, NaN where missing; raises `InputError` naming file and row of what is no number."""
-    columns = [_numbers(dataset, name) for name in names]
-    if missing == "refuse" or (missing == "auto" and len(names) == 1):
+    columns = [numbers(dataset, name, ADVICE) for name in names]
+    if spec.missing == "refuse" or (spec.missing == "auto" and len(names) == 1):
         for name, column in zip(names, columns, strict=True):
             refuse_empty(dataset, name, np.isnan(column))
-    return np.stack(columns, 1)
-
-
-def _numbers(dataset: Dataset, name: str) -> np.ndarray:
-    raw = dataset.column(name)
-    if np.issubdtype(raw.dtype, np.number):
-        values = raw.astype(np.float64)
-    else:
-        values = np.array([_number(dataset, name, place, value) for place, value in enumerate(raw)])
-    infinite = np.flatnonzero(np.isinf(values))
-    if len(infinite):
-        raise InputError(f"{row(dataset, int(infinite[0]))}: '{name}' is infinite; a regression needs finite numbers")
-    return values
-
-
-def _number(dataset: Dataset, name: str, place: int, value: Any) -> float:
-    text = word(value)
-    try:
-        return np.nan if text is None else float(text)
-    except ValueError:
-        raise InputError(
-            f"{row(dataset, place)}: '{name}' is '{text}'; a regression needs numbers (names need task.kind=classify)"
-        ) from None
+    values = np.stack(columns, 1)
+    return values / np.maximum(dataset.lengths, 1)[:, None] if spec.per == "element" else values

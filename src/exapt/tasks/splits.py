@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -31,9 +31,10 @@ class SplitSpec(Spec):
 
     test: float = Field(default=0.2, gt=0, lt=1)
     """The share of examples in the test part; not used with `given`."""
-    by: Literal["auto", "stratified", "group", "given"] = "auto"
+    by: Literal["auto", "stratified", "group", "given", "scaffold"] = "auto"
     """`stratified`: like shares of every class (or tenths of a number); `group`: no group on both sides; `given`: as
-    the split column says; `auto`: given or group where the source names such a column, else stratified."""
+    the split column says; `scaffold`: of molecules, no ring system (Bemis and Murcko's) on both sides; `auto`: given or
+    group where the source names such a column, else stratified."""
     deduplicate: bool = True
     """Whether repeated examples are taken out, so that none stands on both sides."""
     balanced: bool = False
@@ -62,6 +63,8 @@ def make_split(dataset: Dataset, task: Task, spec: SplitSpec, domain: Domain | N
     the pool or the test part.
     """
     data = dataset if _attached(dataset, task) else task.attach(dataset)
+    if spec.by == "scaffold":
+        data = _by_scaffold(data, domain)
     by = _way(data, spec)
     kept = task.labelled(data)
     record: dict[str, Any] = {"by": by, "seed": seed, "examples": len(data), "without a label": int((~kept).sum())}
@@ -82,6 +85,14 @@ def make_split(dataset: Dataset, task: Task, spec: SplitSpec, domain: Domain | N
 
 def _attached(dataset: Dataset, task: Task) -> bool:
     return "label" in (dataset.element_targets if task.per_element else dataset.targets)
+
+
+def _by_scaffold(dataset: Dataset, domain: Domain | None) -> Dataset:
+    """The data set with every molecule's scaffold as its group."""
+    assert domain is not None
+    names = np.array(domain.scaffolds(dataset), dtype=object)
+    columns = {**dataset.columns, "scaffold": names}
+    return replace(dataset, columns=columns, roles={**dataset.roles, "group": ("scaffold",)})
 
 
 def _way(dataset: Dataset, spec: SplitSpec) -> str:
@@ -132,7 +143,7 @@ def _random_parts(data: Dataset, task: Task, spec: SplitSpec, by: str, seed: int
         raise InputError(f"{data.source}: {len(places)} labelled examples; a split needs at least 2 different ones")
     strata = task.strata(data.subset(places))
     rng = random(seed, "split")
-    if by == "group":
+    if by in ("group", "scaffold"):
         groups = names_of(data.subset(places))
         if len(np.unique(groups)) < 2:
             raise InputError(

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from pydantic import Field
@@ -12,9 +11,13 @@ from torch import Tensor
 
 from exapt.batch import Batch
 from exapt.domains.base import MISSING, Dataset
-from exapt.domains.labels import choose_classes, listed, one_column, refuse_empty, row, word
+from exapt.domains.label_values import as_long, split
+from exapt.domains.labels import choose_classes, listed, one_column, refuse_empty, row
 from exapt.errors import InputError
 from exapt.tasks.softmax import ClassesSpec, SoftmaxTask
+
+OTHER = "other"
+"""Every class but the one that `against` names."""
 
 
 class TagSpec(ClassesSpec):
@@ -25,6 +28,10 @@ class TagSpec(ClassesSpec):
     """What stands between the values of a label that is not one letter an element, such as a space."""
     missing: list[str] = [MISSING, "-1"]
     """Values (besides None and NaN) that mean: not known."""
+
+    against: str | None = None
+    """Ask only whether an element is anything else than this class, such as `0` of binding sites of several kinds: the
+    classes are then this one and `other`."""
 
     def build(self, dataset: Dataset) -> TagTask:
         """The task, its classes fixed by the data set; raises `InputError` where labels are no classes of elements."""
@@ -61,23 +68,16 @@ class TagTask(SoftmaxTask):
 
 def _labels(dataset: Dataset, name: str, spec: TagSpec) -> list[list[str | None]]:
     """The class names of every example's elements; each must be as long as its example."""
-    raw, lengths = dataset.column(name), dataset.lengths
+    raw = dataset.column(name)
     refuse_empty(dataset, name, [not hasattr(v, "__len__") or not len(v) for v in raw])
     unknown = set(spec.missing)
     found = []
     for place, value in enumerate(raw):
-        values = [None if w in unknown else w for w in _split(value, spec.separator)]
-        if len(values) != lengths[place]:
-            raise InputError(
-                f"{row(dataset, place)}: '{name}' labels {len(values)} elements, but the example has {lengths[place]}"
-            )
+        values = [None if w in unknown else _asked(w, spec.against) for w in split(value, spec.separator)]
+        as_long(dataset, place, name, values)
         found.append(values)
     return found
 
 
-def _split(value: Any, separator: str | None) -> Sequence[str | None]:
-    if not isinstance(value, str):
-        return [word(v) for v in value]
-    if separator is None:
-        return list(value)
-    return [word(v) for v in value.split(separator)]
+def _asked(value: str | None, against: str | None) -> str | None:
+    return value if against is None or value is None or value == against else OTHER

@@ -28,6 +28,9 @@ from exapt.training.watch import Best, Meter, Watch
 from exapt.training.watcher import Watcher
 from exapt.training.weights import load_into, tensors_of
 
+TOLD = 4
+"""Figures of an evaluation that the bar shows; all of them are in the log."""
+
 
 class Run:
     """One run of the loop: network, optimiser, place in the data, figures so far."""
@@ -120,7 +123,7 @@ class Run:
         if figures and self.best.offer(self.step, finite) and self.spec.keep_best:
             self._keep_best(finite)
         self.log.write({"step": self.step, **{f"held_out_{name}": value for name, value in figures.items()}, **seen})
-        told = "  ".join(f"held-out {name} {value:.4f}" for name, value in figures.items())
+        told = "  ".join(f"held-out {name} {value:.4f}" for name, value in list(figures.items())[:TOLD])
         return told or "nothing to tell from the held-out examples: too few, or none with a label"
 
     def glance(self) -> None:

@@ -94,7 +94,11 @@ class SharesWatcher(Watcher):
         shares, losses = ([look[key][name] for look in self.looks] for key in ("shares", "losses"))
         middle = sorted(shares)[len(shares) // 2]
         found = {"weight": weight, "first_share": shares[0], "median_share": middle, "last_share": shares[-1]}
-        return found | {"first_loss": losses[0], "last_loss": losses[-1]}
+        found |= {"first_loss": losses[0], "last_loss": losses[-1]}
+        if self.battery.uncertainty is not None:
+            place = list(self.battery.weights).index(name)
+            found["log_variance"] = float(self.battery.uncertainty.log_variances.detach()[place])
+        return found
 
 
 def gradient_norm(part: Part, parameters: Sequence[Tensor]) -> float:
