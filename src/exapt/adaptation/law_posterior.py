@@ -10,7 +10,7 @@ Shapes: n labels, m new points, k quantities, P = R(1 + k) coefficients, G point
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 
 import numpy as np
@@ -37,7 +37,7 @@ class Grid:
     """Deviation of the residual."""
     lengths: tuple[float, ...] = (1.0, 2.0, 4.0)
     """Over how many deviations of the inputs the residual stays alike."""
-    noises: tuple[float, ...] = (0.005, 0.01, 0.02, 0.04, 0.08, 0.16)
+    noises: tuple[float, ...] = (0.005, 0.007, 0.01, 0.014, 0.02, 0.028, 0.04, 0.057, 0.08, 0.113, 0.16)
     """Deviation of the noise."""
 
 
@@ -78,6 +78,10 @@ class Point:
     """How much of the source's own residual counts: 0 or 1."""
 
 
+LEAST_SQUARES = Point(move=0.0, width=30.0, residual=0.0, length=1.0, noise=1e-3, offset=0.0)
+"""A prior so wide, and noise so small, that only the labels count."""
+
+
 @dataclass(frozen=True)
 class Rows:
     """Inputs of some points."""
@@ -88,6 +92,10 @@ class Rows:
     """(n, k)."""
     offset: np.ndarray
     """(n,) the source's own residual."""
+
+    def some(self, places: np.ndarray) -> Rows:
+        """The rows at some places."""
+        return Rows(self.regimes[places], self.logs[places], self.offset[places])
 
     def design(self, regimes: int) -> np.ndarray:
         """(n, P) φ: one and the logarithms, in the columns of each row's regime."""
@@ -109,6 +117,10 @@ class Posterior:
     scale: np.ndarray
     """(k,) deviations of the inputs, the unit of lengths."""
     law: bool
+
+    def on(self, rows: Rows, targets: np.ndarray) -> Posterior:
+        """The same grid with these labels."""
+        return replace(self, rows=rows, targets=targets)
 
     def predict(self, new: Rows) -> tuple[np.ndarray, np.ndarray]:
         """Mean and deviation (G, m) of the logarithm of new values, noise included, for every point of the grid."""

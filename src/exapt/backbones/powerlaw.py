@@ -6,6 +6,7 @@ Shapes: B examples, k quantities, R regimes, H width of the residual network. In
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Literal
 
 import torch
@@ -40,9 +41,14 @@ class PowerLawSpec(Spec):
 class PowerLaw(Backbone):
     """Features (B, 1 + H): the logarithm of what the law and the residual say, and the residual's hidden layer."""
 
+    mean: Tensor
+    spread: Tensor
+
     def __init__(self, spec: PowerLawSpec, inputs: Inputs, rng: torch.Generator | None) -> None:
         super().__init__()
         self.spec, self.inputs, self.width = spec, inputs, 1 + spec.width
+        self.register_buffer("mean", torch.tensor(inputs.mean), persistent=False)
+        self.register_buffer("spread", torch.tensor(inputs.spread), persistent=False)
         self.law = Law(inputs.features, inputs.regimes)
         self.residual = Residual(inputs.features + inputs.regimes, spec.width, spec.depth, rng)
 
@@ -65,18 +71,16 @@ class PowerLaw(Backbone):
     def seen(self, regimes: Tensor, logs: Tensor) -> Tensor:
         """(B, k + R) what the residual is given: standardised logarithms, and the regime one-hot."""
         one_hot = nn.functional.one_hot(regimes, self.inputs.regimes).to(logs.dtype)
-        return torch.cat([(logs - self.law.mean) / self.law.spread, one_hot], 1)
+        return torch.cat([(logs - self.mean) / self.spread, one_hot], 1)
 
 
 class Law(nn.Module):
-    """log y = c + Σ aⱼ log xⱼ in each regime, and what is known of c and a: the information of the data it was fitted to.
+    """log y = c + Σ aⱼ log xⱼ in each regime, and the information that its data held of c and a.
 
     With prior precision Λ the law's posterior has precision `information` + Λ and mean
     (`information` + Λ)⁻¹ `moment`: a quantity that never varied carries no information, and keeps its prior.
     """
 
-    mean: Tensor
-    spread: Tensor
     information: Tensor
     moment: Tensor
 
@@ -85,8 +89,6 @@ class Law(nn.Module):
         self.constants = nn.Parameter(torch.zeros(regimes))
         self.exponents = nn.Parameter(torch.zeros(regimes, quantities))
         size = 1 + quantities
-        self.register_buffer("mean", torch.zeros(quantities))
-        self.register_buffer("spread", torch.ones(quantities))
         self.register_buffer("information", torch.zeros(regimes, size, size, dtype=torch.float64))
         self.register_buffer("moment", torch.zeros(regimes, size, dtype=torch.float64))
 
@@ -101,7 +103,7 @@ class Residual(nn.Module):
     def __init__(self, inputs: int, width: int, depth: int, rng: torch.Generator | None) -> None:
         super().__init__()
         sizes = [inputs] + [width] * depth
-        self.layers = nn.ModuleList(nn.Linear(a, b) for a, b in zip(sizes, sizes[1:], strict=False))
+        self.layers = nn.ModuleList(nn.Linear(a, b) for a, b in pairwise(sizes))
         self.out = nn.Linear(width, 1)
         for layer in self.layers:
             assert isinstance(layer, nn.Linear)

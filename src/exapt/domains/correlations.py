@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -24,7 +25,9 @@ def correlation(path: str) -> Columns:
     """The columns of a built-in source, (n,) each; raises `InputError` for a name that there is not."""
     name, _, exact = path.partition("/")
     if name not in SOURCES or exact not in ("", "exact"):
-        raise InputError(f"{path}: no such built-in source; {nearest(path, [*SOURCES, *(f'{n}/exact' for n in SOURCES)])}")
+        raise InputError(
+            f"{path}: no such built-in source; {nearest(path, [*SOURCES, *(f'{n}/exact' for n in SOURCES)])}"
+        )
     make, seed = SOURCES[name]
     rng = np.random.default_rng(seed)
     columns = make(rng)
@@ -39,6 +42,12 @@ def flat_plate(rng: np.random.Generator) -> Columns:
     thin, thick = ht.Nu_horizontal_plate_laminar_Baehr, ht.Nu_horizontal_plate_turbulent_Kreith
     nu = [thin(r, p) if r < TRANSITION else thick(r, p) for r, p in zip(re.tolist(), pr.tolist(), strict=True)]
     return {"Re": re, "Pr": pr, "Nu": np.array(nu)}
+
+
+def turbulent_plate(rng: np.random.Generator) -> Columns:
+    """The turbulent part of `flat_plate` alone."""
+    found = flat_plate(rng)
+    return {name: values[found["Re"] >= TRANSITION] for name, values in found.items()}
 
 
 def smooth_duct(rng: np.random.Generator) -> Columns:
@@ -72,7 +81,7 @@ def _ribbed(rng: np.random.Generator, count: int, reynolds: tuple[float, float])
     return {"Re": re, "Pr": pr, **drawn, "Nu": nu}
 
 
-def _ht():  # type: ignore[no-untyped-def]  # a library without types
+def _ht() -> Any:
     try:
         import ht
     except ImportError:
@@ -82,6 +91,7 @@ def _ht():  # type: ignore[no-untyped-def]  # a library without types
 
 SOURCES: dict[str, tuple[Callable[[np.random.Generator], Columns], int]] = {
     "ht:flat-plate": (flat_plate, 1),
+    "ht:turbulent-plate": (turbulent_plate, 1),
     "ht:smooth-duct": (smooth_duct, 2),
     "han:ribbed-channel": (ribbed, 3),
     "han:ribbed-channel-far": (ribbed_far, 4),

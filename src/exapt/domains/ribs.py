@@ -1,4 +1,4 @@
-"""Heat transfer in rectangular channels with ribs on two opposite walls: the correlation of Han and co-workers.
+"""Heat transfer in rectangular channels with ribs on two opposite walls: Han's correlations.
 
 Han 1988 (J. Heat Transfer 110, 321) for ribs across the flow, Han and Park 1988 (Int. J. Heat Mass Transfer 31, 183) for
 angled ones. Both rest on the law of the wall: a roughness function R of the friction, and a heat-transfer roughness
@@ -46,7 +46,7 @@ def ribbed_channel(
 
 
 def friction_roughness(p_e: np.ndarray, w_h: np.ndarray, alpha: np.ndarray) -> np.ndarray:
-    """R: 3.2 ((P/e)/10)^0.35 across the flow, where W/H does not matter; angled as Han and Park, W/H counted up to 2."""
+    """R: 3.2 ((P/e)/10)^0.35 across the flow; angled as Han and Park, where W/H counts up to 2."""
     turned = 12.31 - 27.07 * alpha / 90 + 17.86 * (alpha / 90) ** 2
     shape = np.where(alpha < 90, np.minimum(w_h, 2.0) ** 0.35, 1.0)
     return np.where(alpha < 90, turned * shape, 3.2) * (p_e / 10) ** 0.35
