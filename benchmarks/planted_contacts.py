@@ -1,6 +1,6 @@
 """What an alignment alone shows of the families of `exapt run contacts`: mean-field DCA and mutual information.
 
-python benchmarks/planted_contacts.py [--sequences 800]
+python benchmarks/planted_contacts.py [--sequences 1000]
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from exapt.evidence.couplings import mean_field, mutual_information
 from exapt.tasks.contact_scores import mean_with_interval, precision_at
 from exapt.tasks.pairs import contacts_of, in_range, pair_places
 
-FAMILIES, LENGTH = 6, 32
+FAMILIES, LENGTH = 4, 24
 
 
 def main() -> None:
     asked = argparse.ArgumentParser(description=__doc__)
-    asked.add_argument("--sequences", type=int, default=800)
+    asked.add_argument("--sequences", type=int, default=1000)
     count = asked.parse_args().sequences
     found: dict[str, list[float]] = {"mean-field DCA": [], "mutual information": [], "chance": []}
     first, second = pair_places(LENGTH)

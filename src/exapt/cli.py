@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
-from exapt import __version__, cli_theory, cli_variants
+from exapt import __version__, cli_generate, cli_theory, cli_variants, sentences
 from exapt.errors import DivergenceError, InputError
 
 DONE, MISTAKE, BAR_NOT_MET, INTERRUPTED = 0, 1, 2, 130
@@ -26,6 +26,7 @@ app = typer.Typer(
     rich_markup_mode="markdown",
 )
 cli_theory.register(app)
+cli_generate.register(app)
 cli_variants.register(app)
 
 Study = Annotated[str, typer.Argument(help="A shipped study's name (see `exapt list`) or a YAML file.")]
@@ -152,7 +153,7 @@ def adapt(
         seed=seed,
         set=set_ or (),
     )
-    _print(record, as_json, verbs.sentence_of_fit(record))
+    _print(record, as_json, sentences.sentence_of_fit(record))
 
 
 @app.command()
@@ -182,7 +183,7 @@ def probe(
         seed=seed,
         set=set_ or (),
     )
-    _print({"probes": table}, as_json, verbs.table_of_probes(table))
+    _print({"probes": table}, as_json, sentences.table_of_probes(table))
 
 
 @app.command()
@@ -288,37 +289,6 @@ def export(
 
 
 @app.command()
-def generate(
-    checkpoint: Checkpoint,
-    out: Annotated[Path, typer.Option("--out", help="Molecules: .smi, .sdf or .csv; else .txt or .csv.")],
-    count: Annotated[int, typer.Option(help="How many to write.")] = 1000,
-    temperature: Annotated[float, typer.Option(help="0 takes the likeliest.")] = 1.0,
-    top_p: Annotated[float, typer.Option(help="Draw among the likeliest that reach this probability.")] = 1.0,
-    seed: int = 0,
-    max_atoms: Annotated[int | None, typer.Option(help="Molecules: the most atoms besides hydrogen.")] = None,
-    against: Annotated[str | None, typer.Option(help="Molecules: the corpus that novelty is counted against.")] = None,
-    page: Annotated[Path | None, typer.Option(metavar="PAGE.html", help="Molecules: figures and drawings.")] = None,
-    as_json: Json = False,
-) -> None:
-    """Write new texts, sequences or molecules with an autoregressive checkpoint; molecules end valid."""
-    from exapt import verbs
-
-    found = verbs.generate(
-        checkpoint,
-        out,
-        count=count,
-        temperature=temperature,
-        top_p=top_p,
-        seed=seed,
-        max_atoms=max_atoms,
-        against=against,
-        page=page,
-        say=_say(as_json),
-    )
-    _print(found, as_json, verbs.sentence_of_generated(found))
-
-
-@app.command()
 def shrink(
     folder: Annotated[Path, typer.Argument(help="A checkpoint's or a fitted model's folder.")],
     out: Annotated[Path, typer.Option("--out", help="Folder for the smaller one.")],
@@ -370,7 +340,7 @@ def audit(
         raise InputError(f"audit {name}: which study? Give the folder that `exapt run` wrote, or --self-test")
     else:
         finding = verbs.audit(name, run_folder, set=set_ or (), say=_say(as_json))
-        _print(finding, as_json, f"{verbs.sentence_of_finding(finding)}\n{run_folder / 'report.html'}")
+        _print(finding, as_json, f"{sentences.sentence_of_finding(finding)}\n{run_folder / 'report.html'}")
 
 
 @app.command()
@@ -379,7 +349,7 @@ def doctor(as_json: Json = False) -> None:
     from exapt import verbs
 
     facts = verbs.doctor()
-    _print(facts, as_json, verbs.sentences_of_doctor(facts))
+    _print(facts, as_json, sentences.sentences_of_doctor(facts))
 
 
 @app.command()
@@ -418,10 +388,9 @@ def _study(result: Any, as_json: bool, require: str | None) -> None:
 
 
 def _trials(trials: Sequence[Any], as_json: bool) -> None:
-    from exapt import verbs
 
     plain = [vars(trial) | {"passed": trial.passed} for trial in trials]
-    _print({"trials": plain}, as_json, verbs.table_of_trials(trials))
+    _print({"trials": plain}, as_json, sentences.table_of_trials(trials))
     if not all(trial.passed for trial in trials):
         raise typer.Exit(BAR_NOT_MET)
 

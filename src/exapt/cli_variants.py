@@ -33,7 +33,7 @@ def variants(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of words.")] = False,
 ) -> None:
     """Score mutants of a protein: how much likelier a masked network finds them than the wild type."""
-    from exapt import verbs
+    from exapt import sentences, verbs
     from exapt.files import jsonable
 
     found = verbs.variants(
@@ -50,7 +50,7 @@ def variants(
         seeds=seeds,
     )
     plain: Any = jsonable(found)
-    typer.echo(json.dumps(plain, ensure_ascii=False) if as_json else verbs.sentence_of_variants(found))
+    typer.echo(json.dumps(plain, ensure_ascii=False) if as_json else sentences.sentence_of_variants(found))
 
 
 def _words(text: str) -> list[str]:

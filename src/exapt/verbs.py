@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from exapt.audits import Audit, Trial
     from exapt.domains.base import Arrays, Source
     from exapt.evidence.conclude import Conclusion
+    from exapt.studies.generating_sequences import Wishes
     from exapt.studies.runner import StudyResult
     from exapt.studies.spec import StudySpec
     from exapt.training.pretrained import Pretrained
@@ -231,13 +232,6 @@ def variants(
     return score_variants(Path(checkpoint), table, wild_type, where, column, label, beside, offset, how, labels, seeds)
 
 
-def sentence_of_variants(found: dict[str, Any]) -> str:
-    """The scores' agreement with what was measured, in lines."""
-    from exapt.studies.variants import sentence
-
-    return sentence(found)
-
-
 def embed(
     checkpoint: Path | str,
     source: str | Source | Arrays,
@@ -290,28 +284,24 @@ def generate(
     max_atoms: int | None = None,
     against: str | None = None,
     page: Path | str | None = None,
+    wishes: Wishes | None = None,
     say: Say = lambda _: None,
 ) -> dict[str, Any]:
-    """Write new texts, sequences or molecules with an autoregressive checkpoint; figures of molecules are returned.
+    """Write new texts, sequences or molecules; the figures are returned, without what was written.
 
-    `page` is an .html to write the figures of molecules into, with drawings.
+    Molecules need an autoregressive checkpoint; sequences come from a masked one too. `wishes` are constraints, filters
+    and judges of sequences (`exapt.studies.generating_sequences.Wishes`). `page` is an .html to write the figures into.
     """
     from exapt.reporting.molecules import write_molecules
+    from exapt.reporting.sequences import write_designs
     from exapt.studies.generating import Sampling, generate_file
+    from exapt.studies.generating_sequences import Wishes as Asked
 
     sampling = Sampling(count, temperature, top_p, seed, max_atoms)
-    found = generate_file(Path(checkpoint), Path(out), sampling, against, say)
-    if page is not None and "smiles" in found:
-        write_molecules(Path(page), found)
-    return {name: value for name, value in found.items() if name != "smiles"}
-
-
-def sentence_of_generated(found: dict[str, Any]) -> str:
-    """What was written, in words."""
-    from exapt.studies.molecule_figures import sentence
-
-    words = sentence(found) if "valid" in found else f"{found['count']:,} written"
-    return f"{words}\n{found['out']}"
+    found = generate_file(Path(checkpoint), Path(out), sampling, against, say, wishes or Asked(), page is not None)
+    if page is not None:
+        (write_molecules if "smiles" in found else write_designs)(Path(page), found)
+    return {name: value for name, value in found.items() if name not in ("smiles", "sequences")}
 
 
 def shrink(folder: Path | str, out: Path | str, *, share: float = 0.5, heads: bool = False) -> dict[str, Any]:
@@ -359,23 +349,6 @@ def self_test(kind: str, seed: int = 0) -> list[Trial]:
     return _audit_class(kind).self_test(seed)
 
 
-def sentence_of_finding(finding: dict[str, Any]) -> str:
-    """A finding in words."""
-    caveats = "".join(f"\n  {caveat}" for caveat in finding["caveats"])
-    return f"{finding['verdict']}. {finding['sentence'] or finding['how']}{caveats}"
-
-
-def table_of_trials(trials: Sequence[Trial]) -> str:
-    """A self-test in lines."""
-    lines = []
-    for trial in trials:
-        figures = "".join(f", {name} {value:.4g}" for name, value in trial.figures.items())
-        passed = "passed" if trial.passed else "FAILED"
-        right = f"{trial.right} of {trial.runs} {' or '.join(trial.wanted)} (needs {trial.least:.0%})"
-        lines.append(f"{passed}  {trial.what}: {right}{figures}")
-    return "\n".join(lines)
-
-
 def check_audit(kind: str) -> None:
     """Refuse the name of an audit that there is not."""
     _audit_class(kind)
@@ -396,18 +369,6 @@ def doctor() -> dict[str, Any]:
     return diagnosis()
 
 
-def sentences_of_doctor(facts: dict[str, Any]) -> str:
-    """The doctor's findings in words."""
-    lines = [f"{name:<14}{version}" for name, version in facts["versions"].items()]
-    machine = ", ".join(f"{k} {v}" for k, v in facts["machine"].items())
-    lines += [f"{'machine':<14}{machine}", f"{'accelerator':<14}{facts['accelerator']}"]
-    lines += [
-        f"{'extra ' + n:<14}{'ready' if not e['missing'] else 'missing ' + ', '.join(e['missing'])}: {e['enables']}"
-        for n, e in facts["extras"].items()
-    ]
-    return "\n".join(lines)
-
-
 def check_bar(require: str | None) -> None:
     """Refuse an unknown bar before any work is done."""
     if require is not None and require not in BARS:
@@ -423,28 +384,6 @@ def meets(conclusion: Conclusion, bar: str) -> bool:
         "equivalent": {"EQUIVALENT"},
     }
     return bool(verdicts & wanted[bar])
-
-
-def sentence_of_fit(record: dict[str, Any]) -> str:
-    """One line on a single fit."""
-    low, high = record["interval"]
-    return (
-        f"{record['metric']} {record['score']:.4f} on {record['test']} test examples "
-        f"(90 % interval over test examples {low:.4f} to {high:.4f}; "
-        f"{record['train'] + record['valid']} labels, seed {record['seed']})\n{record['out']}"
-    )
-
-
-def table_of_probes(rows: list[dict[str, Any]]) -> str:
-    """Probes in lines."""
-    lines = [
-        f"{'features':<12}{'probe':<8}{rows[0]['metric']:>10}   90 % interval (test examples, n = {rows[0]['test']})"
-    ]
-    lines += [
-        f"{r['features']:<12}{r['probe']:<8}{r['score']:>10.4f}   {r['interval'][0]:.4f} to {r['interval'][1]:.4f}"
-        for r in rows
-    ]
-    return "\n".join(lines)
 
 
 def _spec_of(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from exapt.domains.tokens import SPECIAL
 from exapt.errors import InputError
 
 Chem = pytest.importorskip("rdkit.Chem")
+WRITINGS = ["graph", pytest.param("selfies", marks=pytest.mark.skipif(not find_spec("selfies"), reason="no selfies"))]
 
 WHOLE = [
     "C",
@@ -163,20 +165,23 @@ def test_an_overfull_atom_is_no_molecule() -> None:
     assert domain.decode(np.array([fluorine, carbon, IDS[Action("back", 1)], carbon])) == ""
 
 
-def test_random_order_keeps_molecules_and_the_seed_decides() -> None:
-    domain = MoleculeSpec(order="random", length=64).build()
-    batch = domain.collate(list(domain.read(from_arrays(WHOLE))))
+@pytest.mark.parametrize("writing", WRITINGS)
+def test_random_order_keeps_molecules_and_the_seed_decides(writing: str) -> None:
+    spec = MoleculeSpec(order="random", length=64, writing=writing)
+    domain = spec.build()
+    dataset = domain.read(from_arrays(WHOLE))
+    batch, whole = domain.collate(list(dataset)), domain.smiles(dataset)
 
     def drawn(seed: int) -> torch.Tensor:
         return domain.augment(batch, torch.Generator().manual_seed(seed)).inputs
 
     new = domain.augment(batch, torch.Generator().manual_seed(1))
     rows = new.inputs.split(new.lengths.tolist())
-    assert [domain.decode(row) for row in rows] == [canonical(s) for s in WHOLE]
+    assert [domain.decode(row) for row in rows] == whole
     assert all(int(r[0]) == SPECIAL["start"] and int(r[-1]) == SPECIAL["end"] for r in rows)
     assert torch.equal(drawn(1), new.inputs)
     assert not torch.equal(drawn(2)[:60], new.inputs[:60])
-    plain = MoleculeSpec(length=64).build()
+    plain = spec.model_copy(update={"order": "canonical"}).build()
     assert plain.augment(batch, torch.Generator().manual_seed(1)) is batch
 
 

@@ -69,7 +69,7 @@ CASES = [
         "a.fa",
         b">x 1\nACGT\n>y 2\nACG\nTE\n",
         {},
-        r"a.fa: record 'y': position 5: 'E' is not a letter .* valid: ACGTU, and N",
+        r"a.fa: record 'y': position 5: 'E' is a residue of proteins and no base; .* valid: ACGTU, and N",
     ),
     ("dna", "a.fa", b">x\nAC-GT\n", {}, r"record 'x': position 3: '-' is an alignment's gap; take the gaps out"),
     (

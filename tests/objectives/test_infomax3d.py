@@ -138,8 +138,7 @@ ISOMERS = ["CCCCO", "CCCOC", "CCOCC", "CC(C)CO", "CCC(C)O", "CC(C)OC", "CC(C)(C)
 def test_bonds_are_told_from_places_and_not_from_what_elements_there_are() -> None:
     bench = Bench(ISOMERS, width=16)
     assert len(set(bench.batch.targets[KEY].tolist())) == 7
-    assert trained(bench, 40) < 0.2
-    bench.objective.eval()
+    assert trained(bench, 40) < 0.2  # seven are too few for running statistics: those of the batch tell on
     right = bench.objective(bench.backbone, bench.batch, rng())
     wrong = bench.objective(bench.backbone, shuffled(bench.batch, bench.batch.lengths.tolist()), rng())
     assert float(torch.as_tensor(right.terms["accuracy"])) == 1.0

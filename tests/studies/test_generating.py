@@ -17,11 +17,11 @@ Chem = pytest.importorskip("rdkit.Chem")
 SMILES = ["CCO", "CCN", "c1ccccc1O", "CC(=O)O", "CCCC", "C1CC1C", "CCS", "OCCO"] * 4
 
 
-def pretrained(folder: Path, kind: str, text: str) -> Path:
+def pretrained(folder: Path, kind: str, text: str, writing: str = "graph") -> Path:
     corpus = folder / ("corpus.smi" if kind == "molecule" else "corpus.txt")
     corpus.write_text(text)
     study = folder / f"{kind}.yaml"
-    extra = "length: 24" + (", tokens: characters" if kind == "text" else "")
+    extra = "length: 24" + {"text": ", tokens: characters", "molecule": f", writing: {writing}"}[kind]
     study.write_text(
         f"domain: {{kind: {kind}, {extra}}}\ncorpus: {{path: '{corpus}', record: line}}\n"
         "backbone: {kind: transformer, width: 16, depth: 1, heads: 1, causal: true}\n"
@@ -59,6 +59,15 @@ def test_molecules_are_valid_however_little_was_learnt(writer, tmp_path, capsys)
     assert again.read_text() != out.read_text()
 
 
+def test_selfies_are_written_by_the_same_command(tmp_path):
+    pytest.importorskip("selfies")
+    folder = pretrained(tmp_path, "molecule", "\n".join(SMILES), "selfies")
+    found = exapt.generate(folder, tmp_path / "new.smi", count=60, max_atoms=6)
+    lines = (tmp_path / "new.smi").read_text().splitlines()
+    assert found["valid"]["count"] == 60 == len(lines)
+    assert all(checked(line) and Chem.MolFromSmiles(line).GetNumAtoms() <= 6 for line in lines)
+
+
 def test_sdf_and_csv_hold_the_same_molecules(writer, tmp_path):
     found = exapt.generate(writer, tmp_path / "a.csv", count=20, max_atoms=5, temperature=0.7, top_p=0.9)
     exapt.generate(writer, tmp_path / "a.sdf", count=20, max_atoms=5, temperature=0.7, top_p=0.9)
@@ -89,6 +98,7 @@ def test_texts_are_written_too(tmp_path, capsys):
         (["--out", "x.xyz"], "unknown ending '.xyz'; valid here: .smi, .sdf, .csv"),
         (["--temperature", -1], "temperature: -1.0"),
         (["--against", "nowhere.smi"], "nowhere.smi"),
+        (["--template", "CCO", "--avoid", "F"], "--template, --avoid: not for molecules; valid: --max-atoms"),
     ],
 )
 def test_mistakes_are_one_line(writer, tmp_path, capsys, words, message):
@@ -97,7 +107,7 @@ def test_mistakes_are_one_line(writer, tmp_path, capsys, words, message):
 
 
 def test_a_checkpoint_that_cannot_write_is_refused(checkpoint, tmp_path, capsys):
-    assert "was not trained to write; valid: text, protein or molecule" in refused(
+    assert "was not trained to write; valid: text, dna or protein" in refused(
         capsys, "generate", checkpoint, "--out", tmp_path / "x.txt"
     )
 

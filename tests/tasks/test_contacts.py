@@ -71,6 +71,16 @@ def test_precision_by_counting() -> None:
         assert precision_at(scores, truth, "medium", divisor) == pytest.approx(np.mean([t for _, t in best]))
 
 
+def test_equal_scores_count_as_if_drawn() -> None:
+    """A map that says nothing has the precision of chance, wherever the contacts stand in the list."""
+    truth = contacts_of(np.random.default_rng(3).normal(0, 7, (30, 3)), 8.0)
+    known = in_range(30, "all")
+    assert precision_at(np.zeros(len(truth)), truth, "all") == pytest.approx((truth[known] == 1).mean())
+    two = np.where(np.arange(len(truth)) % 2, 1.0, 0.0)
+    best = known & (two == 1.0)
+    assert precision_at(two, truth, "all") == pytest.approx((truth[best] == 1).mean())
+
+
 def test_no_contact_in_a_range_is_no_score_and_answers_that_are_not_finite_come_last() -> None:
     truth = np.full(pair_count(8), -1, dtype=np.int8)
     truth[[21, 22]] = [0, 1]  # (0, 7) and (1, 7)

@@ -172,11 +172,11 @@ def molecular_fingerprint(smiles: str) -> np.ndarray:
     return mix(found.astype(np.uint64))
 
 
-def bonds(structure: Structure) -> tuple[np.ndarray, np.ndarray]:
-    """From and to of atoms nearer than 1.3 times their covalent radii, both directions."""
+def bonds(structure: Structure, longest: float = BOND) -> tuple[np.ndarray, np.ndarray]:
+    """From and to of atoms nearer than `longest` times their covalent radii, both directions."""
     reach = RADII[structure.numbers]
-    vectors, origin, to = pair_vectors(structure, max(0.1, 2 * BOND * float(reach.max())))
-    near = np.linalg.norm(vectors, axis=1) < BOND * (reach[origin] + reach[to])
+    vectors, origin, to = pair_vectors(structure, max(0.1, 2 * longest * float(reach.max())))
+    near = np.linalg.norm(vectors, axis=1) < longest * (reach[origin] + reach[to])
     return origin[near], to[near]
 
 

@@ -18,9 +18,9 @@ from exapt.domains.atom_features import molecular_features, molecular_fingerprin
 from exapt.domains.atom_molecules import rdkit
 from exapt.domains.base import Arrays, Dataset, Example, Source
 from exapt.domains.gathering import read_tokens
-from exapt.domains.molecule_actions import ATOMS, VOCABULARY
 from exapt.domains.molecule_graph import REASONS, LeftOutError
-from exapt.domains.molecule_walks import Walks
+from exapt.domains.molecule_selfies import SelfiesWriting
+from exapt.domains.molecule_writing import ActionWriting, Guide, Writing
 from exapt.domains.opening import TABLES, File
 from exapt.domains.pieces import Piece
 from exapt.domains.records import Format, Opened, open_source
@@ -29,7 +29,7 @@ from exapt.domains.spans import SpanViews
 from exapt.domains.text import as_texts
 from exapt.domains.tokens import SPECIAL, TokenDomain
 from exapt.errors import InputError, nearest
-from exapt.spec import Spec
+from exapt.spec import Spec, digest
 
 MOLECULES = Format(
     ("smiles", "canonical_smiles", "smile", "mol", "structure"),
@@ -45,8 +45,10 @@ class MoleculeSpec(Spec):
     """Molecules: in which order their atoms are written, and how long an example may be."""
 
     kind: Literal["molecule"] = "molecule"
+    writing: Literal["graph", "selfies"] = "graph"
+    """Actions that build the graph, whose mask lets nothing end but molecules; or SELFIES' symbols, for comparison."""
     length: int = Field(default=128, ge=4)
-    """The longest example in actions, its start and end token included; longer molecules are left out."""
+    """The longest example in actions or symbols, its start and end token included; longer molecules are left out."""
     order: Literal["canonical", "random"] = "canonical"
     """One order of atoms for each molecule, or in training another one each time it is met."""
     on_error: Literal["stop", "skip"] = "stop"
@@ -65,16 +67,17 @@ class MoleculeSpec(Spec):
 
 
 class MoleculeDomain(TokenDomain):
-    """Molecules of one part, without stereo. See `molecule_actions` for the ids."""
+    """Molecules of one part, without stereo. See `molecule_actions` and `molecule_selfies` for the ids."""
 
     baseline: ClassVar[str] = "Morgan fingerprints and RDKit's descriptors"
     ends: ClassVar[bool] = True
     form: ClassVar[Format] = MOLECULES
-    element = "action that builds a molecule"
 
     def __init__(self, spec: MoleculeSpec) -> None:
-        super().__init__(VOCABULARY, spec.length)
+        self.writing: Writing = SelfiesWriting() if spec.writing == "selfies" else ActionWriting()
+        super().__init__(self.writing.vocabulary, spec.length)
         self.spec: MoleculeSpec = spec
+        self.element = self.writing.element
 
     def read_one(self, source: Source | Arrays, cache: Path | None = None) -> Dataset:
         rdkit()
@@ -101,7 +104,7 @@ class MoleculeDomain(TokenDomain):
         return np.concatenate(rows), np.array(lengths, dtype=np.int64)
 
     def _actions(self, smiles: str) -> list[int]:
-        ids = graphs.actions_of(graphs.parse(smiles))
+        ids = self.writing.ids(graphs.parse(smiles))
         if len(ids) > self.room:
             raise LeftOutError(graphs.LONG)
         return ids
@@ -126,12 +129,11 @@ class MoleculeDomain(TokenDomain):
 
     def molecule(self, ids: np.ndarray | torch.Tensor) -> Any | None:
         """RDKit's molecule of some ids, sanitised; None where they build none."""
-        graph = graphs.graph_from([int(i) for i in ids])
-        return None if graph is None else graphs.molecule_of(graph)
+        return self.writing.molecule([int(i) for i in ids])
 
-    def guide(self, count: int, length: int, atoms: int | None = None) -> Walks:
+    def guide(self, count: int, length: int, atoms: int | None = None) -> Guide:
         """What `count` walks from the start token may write in at most `length` ids."""
-        return Walks(count, length if atoms is None else atoms, length)
+        return self.writing.guide(count, length, length if atoms is None else atoms)
 
     def windows(self, dataset: Dataset, phase: int = 0) -> Dataset:
         """As they are: a part of a molecule is none, and longer ones were left out."""
@@ -148,12 +150,8 @@ class MoleculeDomain(TokenDomain):
 
     def _walked(self, ids: torch.Tensor, draws: random.Random) -> torch.Tensor:
         """One example in another order; as it is where it has hidden tokens, or would be too long or deep."""
-        graph = graphs.graph_from(ids.tolist())
-        if graph is None:
-            return ids
-        try:
-            new = graphs.actions_of(graph, lambda places: draws.sample(places, len(places)))
-        except LeftOutError:
+        new = self.writing.shuffled(ids.tolist(), draws)
+        if new is None:
             return ids
         whole = torch.tensor([SPECIAL["start"], *new, SPECIAL["end"]])
         return whole if len(whole) <= self.inputs.length else ids
@@ -177,8 +175,16 @@ class MoleculeDomain(TokenDomain):
     def learned(self) -> dict[str, Any]:
         return {}
 
+    def digest(self) -> str:
+        """As before there was a choice of `writing`, where it is the first one."""
+        given = self.spec.model_dump(mode="json", exclude={"length", "views"})
+        if self.spec.writing == "graph":
+            del given["writing"]
+        return digest([given, self.learned(), ""])
+
     def describe(self) -> dict[str, Any]:
-        return super().describe() | {"atoms and bonds": len(ATOMS), "order": self.spec.order}
+        facts = {"atoms and bonds": self.writing.atoms, "order": self.spec.order}
+        return super().describe() | facts | {"writing": self.spec.writing}
 
 
 def _open(source: Source | Arrays) -> Opened:

@@ -24,9 +24,10 @@ REASONS = (
     "a valence outside the table",
     f"a path of more than {REACH} atoms",
     "longer than domain.length",
+    "a symbol outside the alphabet",
 )
 """Why a molecule is left out."""
-UNREADABLE, PARTS, ELEMENT, ISOTOPE, RADICAL, VALENCE, PATH, LONG = range(len(REASONS))
+UNREADABLE, PARTS, ELEMENT, ISOTOPE, RADICAL, VALENCE, PATH, LONG, SYMBOL = range(len(REASONS))
 
 
 class LeftOutError(Exception):

@@ -167,6 +167,11 @@ def _check(prompts: Sequence[Tensor], length: int, temperature: float, top_p: fl
         raise InputError("prompt: needs at least one token; begin with the start token where there is no text")
     if length < 0:
         raise InputError(f"length: {length}; valid: 0 or more tokens to add")
+    check_drawing(temperature, top_p)
+
+
+def check_drawing(temperature: float, top_p: float) -> None:
+    """Raise `InputError` for values out of range."""
     if temperature < 0:
         raise InputError(f"temperature: {temperature}; valid: 0 (the likeliest token) or more")
     if not 0 < top_p <= 1:

@@ -44,7 +44,7 @@ class PropertiesSpec(PretextSpec):
     columns alone; None: every column that `corpus.label` names."""
     weighing: Literal["fixed", "uncertainty"] = "fixed"
     """`fixed`: the mean of the heads' losses by their weights; `uncertainty`: each first weighed by a variance that is
-    learnt with the rest, so that a head of noise is given up."""
+    learnt with the rest, so that a head of noise weighs less."""
     hidden: PositiveInt | None = None
     """Width of a layer between the features of elements and all linear heads, before an example's are averaged; None:
     heads are linear in the features."""

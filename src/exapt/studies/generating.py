@@ -1,4 +1,4 @@
-"""Writing new examples with a checkpoint that was pre-trained to predict what comes next."""
+"""Writing new examples with a checkpoint that was pre-trained to predict tokens."""
 
 from __future__ import annotations
 
@@ -14,18 +14,21 @@ from torch import Tensor
 
 from exapt.domains.base import Source
 from exapt.domains.molecule import MoleculeDomain
-from exapt.domains.tokens import SPECIAL, TokenDomain
+from exapt.domains.tokens import SPECIAL
 from exapt.errors import InputError
 from exapt.files import atomic
 from exapt.objectives.autoregressive import Autoregressive
 from exapt.objectives.generate import generate_many
+from exapt.studies.designing import Drawing
+from exapt.studies.generating_sequences import Wishes, generate_sequences, writes
 from exapt.studies.molecule_figures import figures_of
 from exapt.training.pretrained import Pretrained, load_pretrained
 from exapt.training.seeds import derive
 
 SIDE_BY_SIDE = 256
 """Examples written at once."""
-MOLECULES, PLAIN = (".smi", ".sdf", ".csv"), (".txt", ".csv")
+PLAIN = Wishes()
+MOLECULES = (".smi", ".sdf", ".csv")
 Say = Callable[[str], None]
 
 
@@ -48,42 +51,69 @@ class Sampling:
 
 
 def generate_file(
-    checkpoint: Path, out: Path, sampling: Sampling, against: str | None = None, say: Say = lambda _: None
+    checkpoint: Path,
+    out: Path,
+    sampling: Sampling,
+    against: str | None = None,
+    say: Say = lambda _: None,
+    wishes: Wishes = PLAIN,
+    novelty: bool = False,
 ) -> dict[str, Any]:
-    """Write new examples to `out`, and say how many and, of molecules, what they are worth.
+    """Write new examples to `out`, and say how many and what they are worth.
 
     Of molecules the figures hold those of an equal number drawn without the valence mask. `against` is the corpus that
-    novelty is counted against; None: the one the checkpoint was trained on, where it is still there.
+    novelty is counted against; None: the one the checkpoint was trained on, where it is still there. `wishes` are for
+    sequences, and so is `novelty`, which molecules always have.
     """
     sampling.check()
     pretrained = load_pretrained(checkpoint)
-    domain, objective = pretrained.domain, pretrained.objective
-    if not isinstance(domain, TokenDomain) or not domain.ends or not isinstance(objective, Autoregressive):
+    domain = pretrained.domain
+    if isinstance(domain, MoleculeDomain) and isinstance(pretrained.objective, Autoregressive):
+        if wishes.changed():
+            raise InputError(f"{', '.join(wishes.changed())}: not for molecules; valid: --max-atoms")
+        return _generate_molecules(pretrained, domain, out, sampling, against, say)
+    if isinstance(domain, MoleculeDomain) or not writes(pretrained):
         raise InputError(
             f"{checkpoint}: a checkpoint of domain {domain.spec.plain()['kind']} that was not trained to write; valid: "
-            "text, protein or molecule with objective.kind=autoregressive"
+            "text, dna or protein with objective.kind=autoregressive or masked, or molecule with autoregressive"
         )
-    chemical = isinstance(domain, MoleculeDomain)
-    _check_ending(out, MOLECULES if chemical else PLAIN)
+    if sampling.max_atoms is not None:
+        raise InputError(f"--max-atoms {sampling.max_atoms}: only for molecules; valid: --length")
+    drawing = Drawing(
+        sampling.count,
+        sampling.temperature,
+        sampling.top_p,
+        sampling.seed,
+        sweeps=wishes.sweeps,
+        block=wishes.block,
+        score=wishes.score,
+    )
+    asked = novelty or bool(against) or wishes.filters.max_known is not None
+    return generate_sequences(pretrained, out, drawing, wishes, against, asked, say)
+
+
+def _generate_molecules(
+    pretrained: Pretrained, domain: MoleculeDomain, out: Path, sampling: Sampling, against: str | None, say: Say
+) -> dict[str, Any]:
+    if out.suffix not in MOLECULES:
+        raise InputError(f"--out {out}: unknown ending '{out.suffix}'; valid here: {', '.join(MOLECULES)}")
     start = time.process_time()
-    texts = draw(pretrained, sampling, guided=chemical)
+    texts = draw(pretrained, sampling, guided=True)
     found: dict[str, Any] = {"count": len(texts), "out": str(out), "cpu seconds": time.process_time() - start}
     found["drawn"] = vars(sampling)
     write(out, texts)
-    if isinstance(domain, MoleculeDomain):
-        known, note = _corpus(domain, pretrained, against)
-        if note:
-            say(note)
-        found |= figures_of(texts, known, sampling.seed)
-        found["without the mask"] = figures_of(draw(pretrained, sampling, guided=False), (), sampling.seed)
-        found |= {"corpus": {"molecules": len(known), "note": note}, "smiles": texts}
-    return found
+    known, note = _corpus(domain, pretrained, against)
+    if note:
+        say(note)
+    found |= figures_of(texts, known, sampling.seed)
+    found["without the mask"] = figures_of(draw(pretrained, sampling, guided=False), (), sampling.seed)
+    return found | {"corpus": {"molecules": len(known), "note": note}, "smiles": texts}
 
 
 def draw(pretrained: Pretrained, sampling: Sampling, guided: bool) -> list[str]:
-    """`count` texts; of molecules '' where the ids build none, which a guided walk never does."""
+    """`count` SMILES, '' where the ids build none, which a guided walk never does."""
     domain, objective = pretrained.domain, pretrained.objective
-    assert isinstance(domain, TokenDomain)
+    assert isinstance(domain, MoleculeDomain)
     assert isinstance(objective, Autoregressive)
     length = domain.inputs.length - 1
     rng = torch.Generator().manual_seed(derive(sampling.seed, "generate"))
@@ -98,19 +128,15 @@ def draw(pretrained: Pretrained, sampling: Sampling, guided: bool) -> list[str]:
             temperature=sampling.temperature,
             top_p=sampling.top_p,
             rng=rng,
-            guide=domain.guide(count, length, sampling.max_atoms)
-            if guided and isinstance(domain, MoleculeDomain)
-            else None,
+            guide=domain.guide(count, length, sampling.max_atoms) if guided else None,
         )
         texts += [_text(domain, row) for row in rows]
     return texts
 
 
-def _text(domain: TokenDomain, row: Tensor) -> str:
+def _text(domain: MoleculeDomain, row: Tensor) -> str:
     """What a row of ids says; a molecule that did not come to its end is none."""
-    if isinstance(domain, MoleculeDomain) and int(row[-1]) != SPECIAL["end"]:
-        return ""
-    return domain.decode(row)
+    return domain.decode(row) if int(row[-1]) == SPECIAL["end"] else ""
 
 
 def _corpus(domain: MoleculeDomain, pretrained: Pretrained, against: str | None) -> tuple[list[str], str]:
@@ -124,23 +150,16 @@ def _corpus(domain: MoleculeDomain, pretrained: Pretrained, against: str | None)
         return [], f"novelty and properties are left out: {mistake}"
 
 
-def _check_ending(out: Path, valid: Sequence[str]) -> None:
-    if out.suffix not in valid:
-        raise InputError(f"--out {out}: unknown ending '{out.suffix}'; valid here: {', '.join(valid)}")
-
-
 def write(out: Path, texts: Sequence[str]) -> None:
-    """Write texts by the file's ending: .smi and .txt one a line, .csv numbered, .sdf with flat drawings."""
+    """Write SMILES by the file's ending: .smi one a line, .csv numbered, .sdf with flat drawings."""
     with atomic(out) as temporary:
         if out.suffix == ".sdf":
             _write_sdf(temporary, texts)
         elif out.suffix == ".csv":
             with open(temporary, "w", newline="", encoding="utf-8") as file:
-                name = "text" if any("\n" in t or " " in t for t in texts) else "smiles"
-                csv.writer(file).writerows([["number", name], *enumerate(texts, 1)])
+                csv.writer(file).writerows([["number", "smiles"], *enumerate(texts, 1)])
         else:
-            lines = [" ".join(text.splitlines()) for text in texts]
-            temporary.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+            temporary.write_text("".join(f"{text}\n" for text in texts), encoding="utf-8")
 
 
 def _write_sdf(path: Path, texts: Sequence[str]) -> None:

@@ -17,14 +17,18 @@ def precision_at(scores: np.ndarray, truth: np.ndarray, name: str = "long", divi
     """The share of contacts among the L / `divisor` best-scored pairs (P,) of a range; NaN where no contact is known.
 
     L counts the residues that any known pair has. Pairs of truth −1 are left out; a score that is not finite is last.
+    Of equal scores at the end of the list as many count as there is room for, each by the share of contacts among them:
+    what drawing among them would give in the mean.
     """
     known = (truth >= 0) & in_range(length_of(len(truth)), name)
-    if not (truth[known] == 1).any():
+    right = truth[known] == 1
+    if not right.any():
         return float("nan")
     seen = np.where(np.isfinite(scores[known]), scores[known], -np.inf)
     wanted = min(len(seen), max(1, residues(truth) // divisor))
-    best = np.argsort(-seen, kind="stable")[:wanted]
-    return float((truth[known][best] == 1).mean())
+    last = np.partition(seen, len(seen) - wanted)[len(seen) - wanted]
+    above, equal = seen > last, seen == last
+    return float((right[above].sum() + (wanted - above.sum()) * right[equal].mean()) / wanted)
 
 
 def residues(truth: np.ndarray) -> int:
