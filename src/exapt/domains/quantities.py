@@ -178,7 +178,8 @@ class QuantitiesDomain(Domain):
         return [self.logarithms(dataset)[1] for dataset in (train, *others)]
 
     def describe(self) -> dict[str, Any]:
-        facts: dict[str, Any] = {"kind": "quantities", "element": "row", "quantities": self.spec.columns}
+        facts: dict[str, Any] = {"kind": "quantities", "element": "row", "length": 1}
+        facts |= {"quantities": self.spec.columns}
         return facts | {"groups": self.spec.groups, "regimes": self.inputs.regimes}
 
     def save(self, folder: Path) -> None:
