@@ -117,9 +117,8 @@ def test_intervals_hold_what_they_say() -> None:
 
 def test_what_the_labels_cannot_tell_keeps_its_prior() -> None:
     start = pretrained()
-    data = start.domain.read(
-        Arrays([{"Re": 1e4 * 2**i, "Pr": 0.7} for i in range(6)], {"Nu": [10 * 2 ** (0.6 * i) for i in range(6)]}, label=["Nu"])
-    )  # fmt: skip
+    labels = {"Nu": [10 * 2 ** (0.6 * i) for i in range(6)]}
+    data = start.domain.read(Arrays([{"Re": 1e4 * 2**i, "Pr": 0.7} for i in range(6)], labels, label=["Nu"]))
     task = TASK.build(data)
     data = task.attach(data)
     found = fit(LawSpec(residual=False), start, task, data, data.subset([]), 0).record["exponents"]["1"]
@@ -170,7 +169,7 @@ def test_mistakes() -> None:
     start = pretrained()
     task, data = labelled(start, 8, 0)
     plain = RegressSpec().build(data)
-    with pytest.raises(InputError, match=r"^adapt.kind=powerlaw needs one label and task: \{kind: regress, log: true\}$"):
+    with pytest.raises(InputError, match=r"needs one label and task: \{kind: regress, log: true\}$"):
         fit(LawSpec(), start, plain, data, data.subset([]), 0)
     with pytest.raises(InputError, match=r"needs a backbone to start from"):
         fit(LawSpec(), Start(start.domain), task, data, data.subset([]), 0)

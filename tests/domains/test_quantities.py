@@ -76,7 +76,9 @@ def test_groups_are_made_of_columns_in_any_units(tmp_path: Path) -> None:
 
 def test_a_header_may_say_the_unit_and_the_spec_has_the_last_word(tmp_path: Path) -> None:
     pytest.importorskip("pint")
-    headed = MEASURED.replace("velocity,diameter,viscosity,height", "velocity [m/s],diameter [m],viscosity [m^2/s],height [mm]")
+    headed = MEASURED.replace(
+        "velocity,diameter,viscosity,height", "velocity [m/s],diameter [m],viscosity [m^2/s],height [mm]"
+    )
     found = logs(spec(**GROUPS), written(tmp_path, headed))
     np.testing.assert_allclose(found[0], [2 * 0.05 / 1.5e-5, 0.06])
     turned = logs(spec(**GROUPS, units={"height": "m"}), written(tmp_path, headed))
@@ -104,7 +106,9 @@ def test_saved_and_restored(tmp_path: Path) -> None:
 def test_masking_is_refused() -> None:
     domain = spec(**TWO).build()
     data = domain.read(from_arrays([{"Re": 1.0, "Pr": 1.0}]))
-    with pytest.raises(InputError, match=r"^domain quantities: a row has nothing to hide; valid: objective.kind=powerlaw$"):
+    with pytest.raises(
+        InputError, match=r"^domain quantities: a row has nothing to hide; valid: objective.kind=powerlaw$"
+    ):
         domain.mask(domain.collate(list(data)), 0.3, None)
 
 
@@ -116,15 +120,27 @@ def test_masking_is_refused() -> None:
         (TWO, "Re,Pr,Nu\n1e4,,40\n", r"'Pr' is missing; a logarithm needs a positive number$"),
         (TWO, "Re,Pr,Nu\n1e4,air,40\n", r"'Pr' holds 'air', which is no number$"),
         (TWO, "Re,Nu\n1e4,40\n", r"rows.csv: .*'Pr'"),
-        ({"columns": ["Re", "Nu"]}, "Re,Nu\n1e4,40\n", r"'Nu' is a label, group or split, and stands in domain.columns"),
+        (
+            {"columns": ["Re", "Nu"]},
+            "Re,Nu\n1e4,40\n",
+            r"'Nu' is a label, group or split, and stands in domain.columns",
+        ),
         (GROUPS, MEASURED, r"the unit of column 'viscosity' is not given; say it in domain.units, 1 for none$"),
         (GROUPS | {"units": UNITS | {"velocity": "furlgs"}}, MEASURED, r"^domain.units: 'furlgs' of column 'velocity'"),
         (GROUPS | {"units": UNITS | {"velocity": "m"}}, MEASURED, r"groups.Re: its units must cancel, and do not"),
-        (GROUPS | {"units": UNITS}, "speed,diameter,viscosity,height,Nu\n1,1,1,1,1\n", r"no column 'velocity', which groups.Re"),
+        (
+            GROUPS | {"units": UNITS},
+            "speed,diameter,viscosity,height,Nu\n1,1,1,1,1\n",
+            r"no column 'velocity', which groups.Re",
+        ),
         ({"columns": ["a"], "groups": {"a": "b *"}}, "b,Nu\n1,1\n", r"^domain.groups.a: 'b \*' is no formula"),
-        ({"columns": ["a"], "groups": {"a": "open('b')"}}, "b,Nu\n1,1\n", r"may hold columns, numbers, \+ - \* / \*\* and"),
+        (
+            {"columns": ["a"], "groups": {"a": "open('b')"}},
+            "b,Nu\n1,1\n",
+            r"may hold columns, numbers, \+ - \* / \*\* and",
+        ),
     ],
-)  # fmt: skip
+)
 def test_mistakes_in_files_end_in_one_line(keys: dict, text: str, message: str, tmp_path: Path) -> None:
     if "groups" in keys:
         pytest.importorskip("pint")

@@ -284,7 +284,9 @@ def test_relative_errors_against_the_oracle() -> None:
     truth = draw.uniform(1, 9, 30)
     predicted = truth * draw.uniform(0.5, 1.5, 30)
     task = RegressSpec(log=True, metric="MAPE").build(dataset(truth))
-    assert task.metric(predicted, truth) == pytest.approx(-100 * oracle.mean_absolute_percentage_error(truth, predicted))
+    assert task.metric(predicted, truth) == pytest.approx(
+        -100 * oracle.mean_absolute_percentage_error(truth, predicted)
+    )
     middle = np.full(30, np.exp(np.log(truth).mean()))
     assert task.chance(truth) == pytest.approx(-100 * oracle.mean_absolute_percentage_error(truth, middle))
     expected = -((np.log(predicted / truth) / np.log(truth).std()) ** 2)

@@ -20,6 +20,7 @@ EXTRAS = {
     ),
     "graph": (("torch_geometric", "networkx"), "graphs and graph networks"),
     "chem": (("rdkit", "ase", "vesin", "tblite"), "SMILES and SDF, ASE's formats, periodic neighbours, xTB labels"),
+    "engineering": (("ht", "pint"), "heat-transfer correlations as sources, units of columns"),
     "track": (("tensorboard",), "TensorBoard logs"),
     "adapt": (("peft",), "LoRA"),
     "privacy": (("opacus",), "private training"),

@@ -38,7 +38,6 @@ def test_the_law_is_that_of_least_squares() -> None:
 
 
 def test_a_quantity_that_never_varied_has_no_exponent() -> None:
-    _, data = planted()
     domain = QuantitiesSpec(columns=["Re", "Pr", "e_D"], absent=["e_D"]).build()
     rows = [{"Re": 1e4 * (i + 1), "Pr": 1.0 + i * i} for i in range(8)]
     read = domain.read(Arrays(rows, {"Nu": [3.0 + i for i in range(8)]}, label=["Nu"]))
