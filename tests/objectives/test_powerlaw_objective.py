@@ -79,7 +79,7 @@ def test_training_moves_the_residual_and_not_the_law() -> None:
         loss = objective(network, batch, rng).value
         loss.backward()
         steps.step()
-    assert float(loss) < 0.97 * float(first.value.detach())
+    assert float(loss.detach()) < 0.97 * float(first.value.detach())
     assert all(torch.equal(a, b) for a, b in zip(law, network.law.parameters(), strict=True))
     assert network.residual.out.weight.abs().max() > 0
     with pytest.raises(InputError, match="these rows carry no labels"):

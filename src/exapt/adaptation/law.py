@@ -123,17 +123,22 @@ class LawFitted(Fitted):
         return [", ".join(names[one]) for one in beyond]
 
     def facts_of_law(self) -> dict[str, Any]:
-        """Exponents with 90 % intervals for every regime that has labels, and the noise."""
+        """Exponents with 90 % intervals (least squares has none) for every regime that has labels, and the noise."""
         middle, spread = self.found.coefficients()
         shape = (self.network.inputs.regimes, -1)
         middle, spread = middle.reshape(shape)[:, 1:], 1.645 * spread.reshape(shape)[:, 1:]
+        kept = 1 if self.spec.prior == "none" else 3
         said = [
-            {n: [float(v) for v in (m, m - s, m + s)] for n, m, s in zip(_names(self.domain), *pair, strict=True)}
+            {
+                n: [float(v) for v in (m, m - s, m + s)[:kept]]
+                for n, m, s in zip(_names(self.domain), *pair, strict=True)
+            }
             for pair in zip(middle, spread, strict=True)
         ]
         held = sorted(set(self.found.rows.regimes.tolist()))
         noise = float(self.found.weights @ np.array([p.noise for p in self.found.points]))
-        return {"exponents": {str(r + 1): said[r] for r in held} if self.spec.law else {}, "noise": noise}
+        facts: dict[str, Any] = {"exponents": {str(r + 1): said[r] for r in held} if self.spec.law else {}}
+        return facts | ({} if self.spec.prior == "none" else {"noise": noise})
 
     def tensors(self) -> dict[str, Tensor]:
         found = self.found

@@ -107,8 +107,8 @@ class Inputs:
     patch: int = 0
     """Side of a square patch in pixels (kind 'pictures'); an element is one patch."""
     mean: tuple[float, ...] = ()
-    """(C,) each channel's mean, which was taken off the raw values; () where nothing was (kind 'pictures'); or the mean of
-    each quantity's logarithm in the corpus, which was not (kind 'quantities')."""
+    """(C,) each channel's mean, which was taken off the raw values; () where nothing was (kind 'pictures'); or the mean
+    of each quantity's logarithm in the corpus, which was not (kind 'quantities')."""
     spread: tuple[float, ...] = ()
     """(C,) each channel's deviation, which they were then divided by; () as above."""
     features: int = 0

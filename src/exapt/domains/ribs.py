@@ -1,7 +1,7 @@
 """Heat transfer in rectangular channels with ribs on two opposite walls: Han's correlations.
 
-Han 1988 (J. Heat Transfer 110, 321) for ribs across the flow, Han and Park 1988 (Int. J. Heat Mass Transfer 31, 183) for
-angled ones. Both rest on the law of the wall: a roughness function R of the friction, and a heat-transfer roughness
+Han 1988 (J. Heat Transfer 110, 321) for ribs across the flow, Han and Park 1988 (Int. J. Heat Mass Transfer 31, 183)
+for angled ones. Both rest on the law of the wall: a roughness function R of the friction, and a heat-transfer roughness
 function G. e is a rib's height, P the pitch from rib to rib, D the hydraulic diameter, W and H the sides of the channel
 (W along the ribbed walls), e⁺ the roughness Reynolds number.
 """

@@ -19,7 +19,10 @@ EXTRAS = {
         "picture files, parquet, views by kornia, the scores of detection, scikit-image's pictures",
     ),
     "graph": (("torch_geometric", "networkx"), "graphs and graph networks"),
-    "chem": (("rdkit", "ase", "vesin", "tblite"), "SMILES and SDF, ASE's formats, periodic neighbours, xTB labels"),
+    "chem": (
+        ("rdkit", "ase", "vesin", "tblite", "selfies"),
+        "SMILES and SDF, ASE's formats, periodic neighbours, xTB labels, SELFIES",
+    ),
     "engineering": (("ht", "pint"), "heat-transfer correlations as sources, units of columns"),
     "track": (("tensorboard",), "TensorBoard logs"),
     "adapt": (("peft",), "LoRA"),
