@@ -104,6 +104,6 @@ def _pint() -> Any:
         import pint
     except ImportError:
         raise InputError("domain.groups need the package pint; pip install 'exapt[engineering]'") from None
-    registry = pint.UnitRegistry(cache_folder=None)
+    registry: Any = pint.UnitRegistry(cache_folder=None)
     registry.DimensionalityError = pint.DimensionalityError
     return registry

@@ -108,6 +108,14 @@ class StudySpec(Spec):
 
     @model_validator(mode="before")
     @classmethod
+    def _fine_tuning(cls, data: Any) -> Any:
+        """An `adapt` that does not say its kind is fine-tuning, as it was before there was another."""
+        if isinstance(data, Mapping) and isinstance(data.get("adapt"), Mapping) and "kind" not in data["adapt"]:
+            return {**data, "adapt": {"kind": "finetune", **data["adapt"]}}
+        return data
+
+    @model_validator(mode="before")
+    @classmethod
     def _adapted_alike(cls, data: Any) -> Any:
         """Arms that do not say how they are adapted take the study's own way."""
         if not isinstance(data, Mapping) or not isinstance(data.get("more_arms"), Mapping):
