@@ -257,3 +257,58 @@ def test_numbers_over_all_elements_are_divided_by_how_many_there_are() -> None:
 def test_a_key_that_came_later_is_written_only_where_it_says_something() -> None:
     assert "per" not in RegressSpec().plain() and RegressSpec(per="element").plain()["per"] == "element"
     assert RegressSpec.parse(RegressSpec().plain()) == RegressSpec()
+
+
+# --- logarithms and relative errors --------------------------------------------------------------------------
+
+
+def test_a_task_of_logarithms() -> None:
+    values = np.array([1.0, 10.0, 100.0, 4.0])
+    data = dataset(values)
+    task = RegressSpec(log=True, metric="MAPE").build(data)
+    data = task.attach(data)
+    logs = np.log(values)
+    centre, scale = logs.mean(), logs.std()
+    np.testing.assert_allclose(task.truth(data)[:, 0], values)
+    out = outputs(4, 1)
+    expected = ((out.detach().numpy()[:, 0] - (logs - centre) / scale) ** 2).mean()
+    assert float(task.loss(out, batch_of(data, task)).value.detach()) == pytest.approx(expected, rel=1e-5)
+    np.testing.assert_allclose(task.decode(torch.tensor([[0.0], [1.0]]))[:, 0], np.exp([centre, centre + scale]))
+    np.testing.assert_allclose(task.decode(torch.from_numpy(task.standard(values[:, None])))[:, 0], values)
+    assert task.calibrated(data.subset([0, 2])).centre.tolist() == [pytest.approx(np.log(10))]
+    assert task.metric_name == "−MAPE in %"
+
+
+def test_relative_errors_against_the_oracle() -> None:
+    draw = np.random.default_rng(0)
+    truth = draw.uniform(1, 9, 30)
+    predicted = truth * draw.uniform(0.5, 1.5, 30)
+    task = RegressSpec(log=True, metric="MAPE").build(dataset(truth))
+    assert task.metric(predicted, truth) == pytest.approx(
+        -100 * oracle.mean_absolute_percentage_error(truth, predicted)
+    )
+    middle = np.full(30, np.exp(np.log(truth).mean()))
+    assert task.chance(truth) == pytest.approx(-100 * oracle.mean_absolute_percentage_error(truth, middle))
+    expected = -((np.log(predicted / truth) / np.log(truth).std()) ** 2)
+    np.testing.assert_allclose(task.item_scores(predicted, truth), np.maximum(expected, -9))
+
+
+def test_strata_of_logarithms_are_those_of_the_labels() -> None:
+    values = np.random.default_rng(0).permutation(40).astype(float) + 1
+    plain, logs = (RegressSpec(log=log).build(dataset(values)) for log in (False, True))
+    np.testing.assert_array_equal(
+        logs.strata(logs.attach(dataset(values))), plain.strata(plain.attach(dataset(values)))
+    )
+
+
+@pytest.mark.parametrize(
+    ("labels", "options", "message"),
+    [
+        ([1.0, 0.0, 2.0], {"log": True}, r"file\.csv: row 2: 'label' is 0; task\.log needs positive labels$"),
+        ([1.0, 3.0, -2.0], {"log": True}, r"row 3: 'label' is -2; task\.log needs positive labels$"),
+        ([1.0, 0.0, 2.0], {"metric": "MAPE"}, r"row 2: 'label' is 0; task\.metric=MAPE needs labels other than 0$"),
+    ],
+)
+def test_labels_that_have_no_logarithm_or_no_relative_error(labels: list, options: dict, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        RegressSpec(**options).build(dataset(labels))

@@ -9,6 +9,7 @@ from exapt.adaptation.fit import AdaptSpec, fit, load_fitted
 from exapt.adaptation.fitted import Fitted, Start
 from exapt.adaptation.knn import KnnSpec
 from exapt.adaptation.l2sp import L2spSpec
+from exapt.adaptation.law import LawSpec
 from exapt.adaptation.linear import ProbeResult, probe_many
 from exapt.adaptation.lora import LoraSpec
 from exapt.adaptation.lwf import LwfSpec
@@ -30,6 +31,7 @@ __all__ = [
     "KnnSpec",
     "PrivateProbeSpec",
     "L2spSpec",
+    "LawSpec",
     "LoraSpec",
     "LwfSpec",
     "MapsSpec",

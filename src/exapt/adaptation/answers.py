@@ -34,7 +34,7 @@ def answers(task: Task, dataset: Dataset, domain: Domain) -> Answers:
     if isinstance(task, MultiLabelTask):
         return Answers("labels", task.outputs, truth)
     if isinstance(task, RegressTask):
-        return Answers("values", task.outputs, (truth.reshape(-1, task.outputs) - task.centre) / task.scale)
+        return Answers("values", task.outputs, task.standard(truth.reshape(-1, task.outputs)))
     raise InputError(f"{type(task).__name__}: no linear probe for this kind of task; fine-tune instead")
 
 
@@ -51,5 +51,5 @@ def weights(task: Task, labels: np.ndarray) -> np.ndarray | None:
 
 def score_of(task: Task, output: Tensor, labels: np.ndarray) -> float:
     """The task's metric of outputs against labels as `answers` gives them."""
-    truth = labels * task.scale + task.centre if isinstance(task, RegressTask) else labels
+    truth = task.own_units(labels) if isinstance(task, RegressTask) else labels
     return task.metric(task.decode(output), truth)

@@ -12,6 +12,7 @@ from exapt.adaptation.classical import ClassicalFitted, ClassicalSpec
 from exapt.adaptation.finetune import FinetuneFitted, FinetuneSpec
 from exapt.adaptation.fitted import Fitted, Start, read_saved
 from exapt.adaptation.knn import KnnFitted, KnnSpec
+from exapt.adaptation.law import LawFitted, LawSpec
 from exapt.adaptation.pair_probe import MapsFitted, MapsSpec
 from exapt.adaptation.private import PrivateProbeFitted, PrivateProbeSpec
 from exapt.adaptation.probe import ProbeFitted, ProbeSpec
@@ -21,14 +22,23 @@ from exapt.errors import InputError
 from exapt.tasks.base import Task
 
 AdaptSpec = Annotated[
-    ProbeSpec | KnnSpec | FinetuneSpec | ClassicalSpec | StackSpec | PrivateProbeSpec | MapsSpec,
+    ProbeSpec | KnnSpec | FinetuneSpec | ClassicalSpec | StackSpec | PrivateProbeSpec | MapsSpec | LawSpec,
     Field(discriminator="kind"),
 ]
 """Any way to use labels, told apart by `kind`."""
 
 FITTED: dict[
     str,
-    type[ProbeFitted | KnnFitted | FinetuneFitted | ClassicalFitted | StackFitted | PrivateProbeFitted | MapsFitted],
+    type[
+        ProbeFitted
+        | KnnFitted
+        | FinetuneFitted
+        | ClassicalFitted
+        | StackFitted
+        | PrivateProbeFitted
+        | MapsFitted
+        | LawFitted
+    ],
 ] = {
     "probe": ProbeFitted,
     "knn": KnnFitted,
@@ -37,6 +47,7 @@ FITTED: dict[
     "stack": StackFitted,
     "private-probe": PrivateProbeFitted,
     "maps": MapsFitted,
+    "powerlaw": LawFitted,
 }
 """What each kind of spec ends in."""
 

@@ -75,6 +75,14 @@ class Fitted(ABC):
         """The network that `outputs` uses."""
         return None
 
+    def intervals(self, dataset: Dataset, level: float = 0.9) -> np.ndarray | None:
+        """(n, 2) between which new labels lie with a probability of `level`, where the model says it; else None."""
+        return None
+
+    def outside(self, dataset: Dataset) -> list[str]:
+        """For every example in what it lies beyond the labels learnt from, where the model can tell."""
+        return []
+
     def facts(self) -> dict[str, Any]:
         """Whatever else `restore` needs, as JSON."""
         return {}

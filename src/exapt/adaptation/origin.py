@@ -116,7 +116,8 @@ def _guess(task: Task, output: Tensor, batch: Batch, owner: Tensor) -> Guess:
     labels = (batch.element_targets if task.per_element else batch.targets)["label"]
     if isinstance(task, RegressTask):
         centre, scale = (torch.as_tensor(part, device=labels.device) for part in (task.centre, task.scale))
-        return Guess("values", output, ((labels.reshape(output.shape) - centre) / scale).float(), owner)
+        level = labels.log() if task.spec.log else labels
+        return Guess("values", output, ((level.reshape(output.shape) - centre) / scale).float(), owner)
     if isinstance(task, MultiLabelTask):
         return Guess("labels", output, labels, owner)
     return Guess("classes", output, labels.long(), owner)

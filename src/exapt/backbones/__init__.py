@@ -10,12 +10,21 @@ from exapt.backbones.dilated import Dilated, DilatedSpec
 from exapt.backbones.equivariant import Equivariant, EquivariantSpec
 from exapt.backbones.graphnet import GraphNet, GraphNetSpec
 from exapt.backbones.hub import HubBackbone, HubSpec
+from exapt.backbones.powerlaw import PowerLaw, PowerLawSpec
 from exapt.backbones.strands import Strands, StrandsSpec
 from exapt.backbones.timm import TimmSpec
 from exapt.backbones.transformer import SIZES, Transformer, TransformerSpec
 
 BackboneSpec = Annotated[
-    TransformerSpec | DilatedSpec | StrandsSpec | ConvNetSpec | GraphNetSpec | EquivariantSpec | HubSpec | TimmSpec,
+    TransformerSpec
+    | DilatedSpec
+    | StrandsSpec
+    | ConvNetSpec
+    | GraphNetSpec
+    | EquivariantSpec
+    | HubSpec
+    | TimmSpec
+    | PowerLawSpec,
     Field(discriminator="kind"),
 ]
 """Any backbone, told apart by `kind`."""
@@ -36,6 +45,8 @@ __all__ = [
     "HubSpec",
     "Strands",
     "StrandsSpec",
+    "PowerLaw",
+    "PowerLawSpec",
     "TimmSpec",
     "Transformer",
     "TransformerSpec",

@@ -15,6 +15,7 @@ TAKING = {
     "tokens": "transformer, dilated, strands, hub",
     "pictures": "transformer, convnet, hub, timm",
     "nodes": "graphnet",
+    "quantities": "powerlaw",
 }
 """The kinds of backbone that take each kind of element."""
 

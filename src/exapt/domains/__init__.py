@@ -7,6 +7,7 @@ from exapt.domains.graph import GraphDomain, GraphSpec
 from exapt.domains.image import ImageDomain, ImageSpec
 from exapt.domains.molecule import MoleculeDomain, MoleculeSpec
 from exapt.domains.protein import ProteinDomain, ProteinSpec
+from exapt.domains.quantities import QuantitiesDomain, QuantitiesSpec
 from exapt.domains.specs import DomainSpec, from_arrays, load_domain
 from exapt.domains.table import TableDomain, TableSpec
 from exapt.domains.text import TextDomain, TextSpec
@@ -32,6 +33,8 @@ __all__ = [
     "MoleculeSpec",
     "ProteinDomain",
     "ProteinSpec",
+    "QuantitiesDomain",
+    "QuantitiesSpec",
     "Source",
     "Store",
     "TableDomain",

@@ -95,7 +95,7 @@ class Arrays:
 class Inputs:
     """What the elements of a domain look like to a backbone."""
 
-    kind: Literal["tokens", "pictures", "nodes", "atoms"]
+    kind: Literal["tokens", "pictures", "nodes", "atoms", "quantities"]
     vocabulary: int = 0
     """Number of token ids (kind 'tokens'), or of atomic numbers and the mask's 0 (kind 'atoms')."""
     special: Mapping[str, int] = field(default_factory=dict)
@@ -107,11 +107,15 @@ class Inputs:
     patch: int = 0
     """Side of a square patch in pixels (kind 'pictures'); an element is one patch."""
     mean: tuple[float, ...] = ()
-    """(C,) each channel's mean, which was taken off the raw values; () where nothing was (kind 'pictures')."""
+    """(C,) each channel's mean, which was taken off the raw values; () where nothing was (kind 'pictures'); or the mean
+    of each quantity's logarithm in the corpus, which was not (kind 'quantities')."""
     spread: tuple[float, ...] = ()
     """(C,) each channel's deviation, which they were then divided by; () as above."""
     features: int = 0
-    """Numbers that describe a node (kind 'nodes'); `Batch.edges` join the nodes."""
+    """Numbers that describe a node (kind 'nodes'), which `Batch.edges` join; or quantities of a row, whose logarithms
+    follow the number of its regime (kind 'quantities')."""
+    regimes: int = 1
+    """How many laws there are (kind 'quantities')."""
     edge_features: int = 0
     """Numbers that describe an edge (kind 'nodes'); 0: edges are alike."""
     cutoff: float = 0.0

@@ -16,13 +16,14 @@ from exapt.domains.graph import GraphSpec
 from exapt.domains.image import ImageSpec
 from exapt.domains.molecule import MoleculeSpec
 from exapt.domains.protein import ProteinSpec
+from exapt.domains.quantities import QuantitiesSpec
 from exapt.domains.table import TableSpec
 from exapt.domains.text import TextSpec
 from exapt.errors import InputError
 from exapt.files import read_json
 
 DomainSpec = Annotated[
-    TextSpec | DnaSpec | ProteinSpec | ImageSpec | TableSpec | GraphSpec | AtomsSpec | MoleculeSpec,
+    TextSpec | DnaSpec | ProteinSpec | ImageSpec | TableSpec | GraphSpec | AtomsSpec | MoleculeSpec | QuantitiesSpec,
     Field(discriminator="kind"),
 ]
 """One of the fields, told apart by `kind`."""

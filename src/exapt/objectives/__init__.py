@@ -15,6 +15,7 @@ from exapt.objectives.infomax import InfomaxSpec
 from exapt.objectives.infomax3d import Infomax3dSpec
 from exapt.objectives.masked import MaskedSpec
 from exapt.objectives.potential import PotentialSpec
+from exapt.objectives.powerlaw import PowerLawObjectiveSpec
 from exapt.objectives.properties import PropertiesSpec
 from exapt.objectives.property import PropertySpec
 from exapt.objectives.rebuild import RebuildSpec
@@ -40,6 +41,7 @@ ObjectiveSpec = Annotated[
     | DenoiseSpec
     | PropertiesSpec
     | Infomax3dSpec
+    | PowerLawObjectiveSpec
     | BatterySpec,
     Field(discriminator="kind"),
 ]
@@ -63,6 +65,7 @@ __all__ = [
     "PotentialSpec",
     "PropertiesSpec",
     "PropertySpec",
+    "PowerLawObjectiveSpec",
     "RebuildSpec",
     "SigregSpec",
     "SimclrSpec",

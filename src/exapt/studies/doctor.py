@@ -23,6 +23,7 @@ EXTRAS = {
         ("rdkit", "ase", "vesin", "tblite", "selfies"),
         "SMILES and SDF, ASE's formats, periodic neighbours, xTB labels, SELFIES",
     ),
+    "engineering": (("ht", "pint"), "heat-transfer correlations as sources, units of columns"),
     "track": (("tensorboard",), "TensorBoard logs"),
     "adapt": (("peft",), "LoRA"),
     "privacy": (("opacus",), "private training"),

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from exapt.adaptation import FinetuneSpec, Start, fit, pretraining_origin
+from exapt.adaptation import FinetuneSpec, Fitted, Start, fit, pretraining_origin
 from exapt.domains.base import Dataset, Domain
 from exapt.files import read_json
 from exapt.spec import digest
@@ -94,12 +94,24 @@ def run_job(prepared: Prepared, job: Job) -> None:
         "fit": fitted.record,
         "labels": digest([int(i) for i in (*train, *valid)]),
     }
+    record |= interval_figures(fitted, prepared.test, truth)
     shown = task.shown(prepared.test, prediction) if seed == 0 else []
     record |= {"shown": shown} if shown else {}
     figures = task.figures(prediction, truth)
     record |= {"figures": figures} if figures else {}
     key = fit_key(prepared, arm, seed, budget)
     prepared.folder.write_fit(key, record, task.item_scores(prediction, truth))
+
+
+def interval_figures(fitted: Fitted, test: Dataset, truth: np.ndarray) -> dict[str, Any]:
+    """How many test labels lie in the model's own 90 % intervals, and how wide these are; {} where it has none."""
+    found = fitted.intervals(test)
+    if found is None:
+        return {}
+    low, high, label = found[:, 0], found[:, 1], truth.reshape(len(found))
+    width = (high - low) / np.abs(high + low) * 2
+    inside = float(((label >= low) & (label <= high)).mean())
+    return {"coverage": inside, "relative width": float(width.mean())}
 
 
 def truth_of(task: Task, domain: Domain, dataset: Dataset) -> np.ndarray:

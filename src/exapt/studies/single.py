@@ -13,7 +13,7 @@ from scipy.stats import binomtest
 from exapt.adaptation import AdaptSpec, Fitted, KnnSpec, Start, embed, fit, load_fitted
 from exapt.adaptation.features import Pooling
 from exapt.adaptation.fitted import FILE as FITTED
-from exapt.domains.base import Arrays, Source
+from exapt.domains.base import Arrays, Dataset, Source
 from exapt.errors import InputError
 from exapt.files import make_folder, write_json
 from exapt.studies.contact_maps import predict_contacts
@@ -83,8 +83,16 @@ def predict_file(folder: Path, source: Source | Arrays, out: Path) -> int:
     if fitted.task.per_element:
         kept = fitted.domain.kept(dataset)
         columns = {"index": np.repeat(columns["index"], kept), "element": np.concatenate([np.arange(k) for k in kept])}
-    write_table(out, columns | prediction_columns(fitted.task, prediction))
+    write_table(out, columns | prediction_columns(fitted.task, prediction) | interval_columns(fitted, dataset))
     return len(prediction)
+
+
+def interval_columns(fitted: Fitted, dataset: Dataset) -> dict[str, np.ndarray]:
+    """`low` and `high` of 90 % intervals, and in `outside` what lies beyond the labels; {} where a fit has none."""
+    found = fitted.intervals(dataset)
+    columns = {} if found is None else {"low": found[:, 0], "high": found[:, 1]}
+    beyond = fitted.outside(dataset)
+    return columns | ({"outside": np.array(beyond, dtype=object)} if any(beyond) else {})
 
 
 def scan_genome(

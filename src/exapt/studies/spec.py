@@ -7,7 +7,7 @@ from typing import Annotated, Any, Self
 
 from pydantic import Field, PositiveInt, model_validator
 
-from exapt.adaptation import AdaptSpec, ClassicalSpec, FinetuneSpec, MapsSpec, ProbeSpec, StackSpec
+from exapt.adaptation import AdaptSpec, ClassicalSpec, FinetuneSpec, LawSpec, MapsSpec, ProbeSpec, StackSpec
 from exapt.adaptation.anchors import needing_source
 from exapt.audits import AuditSpec
 from exapt.backbones import BackboneSpec, TransformerSpec
@@ -82,7 +82,7 @@ class StudySpec(Spec):
     split: SplitSpec = SplitSpec()
     """How the test part is kept apart."""
 
-    adapt: FinetuneSpec = FinetuneSpec()
+    adapt: FinetuneSpec | LawSpec = Field(default=FinetuneSpec(), discriminator="kind")
     """How the arms `pretrained` and `scratch` are fine-tuned: one description, so the tuning budget is equal."""
     probe: ProbeSpec = ProbeSpec()
     """How the frozen arms are probed."""
@@ -105,6 +105,14 @@ class StudySpec(Spec):
     """Which test part is kept aside."""
     audits: list[AuditSpec] = []
     """What to look at after the fits: one finding each, in the report."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _fine_tuning(cls, data: Any) -> Any:
+        """An `adapt` that does not say its kind is fine-tuning, as it was before there was another."""
+        if isinstance(data, Mapping) and isinstance(data.get("adapt"), Mapping) and "kind" not in data["adapt"]:
+            return {**data, "adapt": {"kind": "finetune", **data["adapt"]}}
+        return data
 
     @model_validator(mode="before")
     @classmethod
@@ -196,6 +204,11 @@ class StudySpec(Spec):
                     f"arm '{name}' starts from a probe, and {what} are no linear function of frozen features; set "
                     "probe_first to false under its adapt"
                 )
+
+    @property
+    def tuning(self) -> FinetuneSpec:
+        """How audits and watchers fine-tune: as `adapt` says, or by the defaults where that is no fine-tuning."""
+        return self.adapt if isinstance(self.adapt, FinetuneSpec) else FinetuneSpec()
 
     def all_arms(self) -> dict[str, Arm]:
         """Every arm by name, the standard ones first."""

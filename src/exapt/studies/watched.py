@@ -78,7 +78,7 @@ def study_watcher(
     spec = data.spec
     labels = watch.labels or min(spec.budgets)
     parts = Parts.of(watch, data.examples, data.split.pool, data.task, labels, seed)
-    return StudyWatcher(watch, parts, model, domain, run, spec.adapt)
+    return StudyWatcher(watch, parts, model, domain, run, spec.tuning)
 
 
 def paired(differences: np.ndarray, confidence: float = 0.9) -> dict[str, float]:

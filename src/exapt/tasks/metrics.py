@@ -83,6 +83,11 @@ def minus_mae(prediction: np.ndarray, truth: np.ndarray) -> float | None:
     return -float(np.abs(prediction - truth).mean()) if len(truth) else None
 
 
+def minus_mape(prediction: np.ndarray, truth: np.ndarray) -> float | None:
+    """Minus the mean absolute error relative to the truth, in per cent."""
+    return -float(np.abs(prediction / truth - 1).mean() * 100) if len(truth) else None
+
+
 def average(values: Iterable[float | None]) -> float | None:
     """The mean of those that are defined."""
     there = [v for v in values if v is not None]

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from exapt.batch import Batch
 from exapt.domains.base import Dataset
 from exapt.domains.label_values import numbers, scale_of
-from exapt.domains.labels import Missing, label_columns, refuse_empty
+from exapt.domains.labels import Missing, label_columns, refuse_empty, row
 from exapt.errors import InputError
 from exapt.objectives.base import Loss, Objective
 from exapt.spec import Spec
@@ -27,6 +27,7 @@ METRICS: dict[str, tuple[str, Callable[[np.ndarray, np.ndarray], float | None]]]
     "Pearson": ("Pearson's r", metrics.pearson),
     "Spearman": ("Spearman's ρ", metrics.spearman),
     "MAE": ("−MAE", metrics.minus_mae),
+    "MAPE": ("−MAPE in %", metrics.minus_mape),
 }
 WORST = -9.0
 """The lowest score of one example: three standard deviations off."""
@@ -37,12 +38,14 @@ ADVICE = "a regression needs numbers (names need task.kind=classify)"
 class RegressSpec(Spec):
     """One number an example, or several (`label: [a, b]`)."""
 
-    later = ("per",)
+    later = ("per", "log")
 
     kind: Literal["regress"] = "regress"
-    metric: Literal["R2", "Pearson", "Spearman", "MAE"] = "R2"
+    metric: Literal["R2", "Pearson", "Spearman", "MAE", "MAPE"] = "R2"
     """What is measured, a mean over columns; MAE counts downwards, in the label's units (of one column) or in
-    standard deviations (of several)."""
+    standard deviations (of several), MAPE in per cent of each label."""
+    log: bool = False
+    """Learn the labels' logarithms, so that relative errors count alike; all labels must be positive."""
     missing: Missing = "auto"
     """Whether an empty or NaN label is refused, or ignored as unknown; auto: refused where there is one column."""
     per: Literal["example", "element"] = "example"
@@ -62,11 +65,11 @@ class RegressSpec(Spec):
                 raise InputError(
                     f"{dataset.source}: column '{name}' holds {held}; a regression needs different numbers"
                 )
-        return RegressTask(self, names, *scale_of(values))
+        return RegressTask(self, names, *scale_of(np.log(values) if self.log else values))
 
 
 class RegressTask(Task):
-    """K numbers an example. Outputs are standardised: value = centre + scale · output."""
+    """K numbers an example. Outputs are standardised: value, or its logarithm = centre + scale · output."""
 
     spec: RegressSpec
 
@@ -74,7 +77,7 @@ class RegressTask(Task):
         self.spec = spec
         self.columns = columns
         self.centre, self.scale = np.asarray(centre, dtype=np.float64), np.asarray(scale, dtype=np.float64)
-        """(K,) mean and standard deviation of the labels this was built from, or calibrated on."""
+        """(K,) mean and deviation of the labels (or their logarithms) this was built from, or calibrated on."""
         self.spread = self.scale
         """(K,) the unit of scores: that of the data set the task was built from, whatever it is calibrated on."""
         self.outputs = len(columns)
@@ -97,7 +100,7 @@ class RegressTask(Task):
 
     def inherit(self, head: nn.Module, objective: Objective | None, train: Dataset, see: Callable[[], Tensor]) -> bool:
         """Take over what `properties` learnt of these columns, as they stand."""
-        if self.spec.per == "element":
+        if self.spec.per == "element" or self.spec.log:
             return False
         found = [inherited.head_of(objective, name) for name in self.columns]
         units = zip(found, self.centre.tolist(), self.scale.tolist(), strict=True)
@@ -110,12 +113,24 @@ class RegressTask(Task):
     def calibrated(self, train: Dataset) -> Self:
         """Centre and scale of the training labels alone; the unit of scores stays."""
         task = copy(self)
-        task.centre, task.scale = scale_of(self.truth(train))
+        task.centre, task.scale = scale_of(self._level(self.truth(train)))
         return task
+
+    def standard(self, values: np.ndarray) -> np.ndarray:
+        """(n, K) labels as outputs should be."""
+        return np.asarray((self._level(values) - self.centre) / self.scale)
+
+    def own_units(self, standard: np.ndarray) -> np.ndarray:
+        """(n, K) outputs in the labels' own units."""
+        level = standard * self.scale + self.centre
+        return np.exp(level) if self.spec.log else level
+
+    def _level(self, values: np.ndarray) -> np.ndarray:
+        return np.log(values) if self.spec.log else values
 
     def strata(self, dataset: Dataset) -> np.ndarray:
         """Tenths of the labels (fewer where there are few examples); of the mean standardised label of several."""
-        standard = (self.truth(dataset) - self.centre) / self.scale
+        standard = self.standard(self.truth(dataset))
         seen = np.isfinite(standard)
         level = np.nansum(standard, 1) / np.maximum(seen.sum(1), 1)
         bins = max(1, min(STRATA, len(level) // 4))
@@ -134,13 +149,14 @@ class RegressTask(Task):
         if not count:
             return Loss(output.sum() * 0.0, 0)
         centre, scale = (torch.as_tensor(v, device=target.device) for v in (self.centre, self.scale))
-        standard = torch.where(seen, (target - centre) / scale, 0.0).to(torch.float32)
+        level = target.log() if self.spec.log else target
+        standard = torch.where(seen, (level - centre) / scale, 0.0).to(torch.float32)
         errors = torch.where(seen, output.float() - standard, 0.0)
         return Loss(errors.square().sum() / count, count, {"absolute error": errors.detach().abs().sum() / count})
 
     def decode(self, output: Tensor) -> np.ndarray:
         """(n, K) values in the labels' own units."""
-        return output.detach().double().cpu().numpy() * self.scale + self.centre
+        return self.own_units(output.detach().double().cpu().numpy())
 
     def metric(self, prediction: np.ndarray, truth: np.ndarray) -> float:
         """The chosen metric, a mean over the columns that define it; chance where none does, or for NaN predictions."""
@@ -159,7 +175,7 @@ class RegressTask(Task):
         """(n,) minus the mean squared error in standard deviations, no lower than −9; NaN where no label is known."""
         prediction, truth = self._shaped(prediction), self._shaped(truth)
         seen = np.isfinite(truth)
-        errors = ((np.where(seen, prediction - truth, 0.0)) / self.spread) ** 2
+        errors = ((np.where(seen, self._level(prediction) - self._level(truth), 0.0)) / self.spread) ** 2
         score = -np.where(seen, np.nan_to_num(errors, nan=-WORST, posinf=-WORST), 0.0).sum(1) / np.maximum(
             seen.sum(1), 1
         )
@@ -167,10 +183,10 @@ class RegressTask(Task):
 
     def chance(self, truth: np.ndarray) -> float:
         """Always predicting the mean: 0, or minus the mean absolute deviation."""
-        if self.spec.metric != "MAE":
+        if self.spec.metric not in ("MAE", "MAPE"):
             return 0.0
         truth = self._shaped(truth)
-        flat = np.broadcast_to(self.centre, truth.shape)
+        flat = np.broadcast_to(self.own_units(np.zeros(self.outputs)), truth.shape)
         value = metrics.average(self._measure(flat[:, k], truth[:, k], k) for k in range(self.outputs))
         return 0.0 if value is None else value
 
@@ -185,4 +201,17 @@ def _values(dataset: Dataset, names: list[str], spec: RegressSpec) -> np.ndarray
         for name, column in zip(names, columns, strict=True):
             refuse_empty(dataset, name, np.isnan(column))
     values = np.stack(columns, 1)
+    _positive(dataset, names, values, spec)
     return values / np.maximum(dataset.lengths, 1)[:, None] if spec.per == "element" else values
+
+
+def _positive(dataset: Dataset, names: list[str], values: np.ndarray, spec: RegressSpec) -> None:
+    """Raise `InputError` for a label that has no logarithm, or none that errors could be relative to."""
+    asked = "task.log" if spec.log else "task.metric=MAPE"
+    bad = np.argwhere(values <= 0) if spec.log else np.argwhere(values == 0)
+    if (spec.log or spec.metric == "MAPE") and len(bad):
+        place, column = bad[0]
+        need = "positive labels" if spec.log else "labels other than 0"
+        raise InputError(
+            f"{row(dataset, int(place))}: '{names[column]}' is {values[place, column]:g}; {asked} needs {need}"
+        )
