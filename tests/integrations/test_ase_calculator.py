@@ -107,7 +107,7 @@ def test_elements_that_the_model_never_saw_are_warned_of(folder: Path, tmp_path:
 def test_elements_without_an_energy_are_refused_or_warned_of(folder: Path) -> None:
     silver = bulk("Ag", cubic=True)
     silver.calc = ExaptCalculator(folder)
-    with pytest.raises(InputError, match="no energy of a structure with Ag; it knows Cu. .*unseen="):
+    with pytest.raises(InputError, match=r"no energy of a structure with Ag; it knows Cu\. .*unseen="):
         silver.get_potential_energy()
     silver.calc = ExaptCalculator(folder, unseen="warn")
     with pytest.warns(UserWarning, match="mean nothing"):

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import numpy as np
 
-from exapt.adaptation import LawSpec, Start, fit
+from exapt.adaptation import LawSpec, Start, fit, load_fitted
 from exapt.backbones import PowerLawSpec
 from exapt.domains import Arrays, QuantitiesSpec, Source
+from exapt.studies.fits import interval_figures
 from exapt.studies.single import predict_file
 from exapt.tasks import RegressSpec
 
@@ -42,3 +43,13 @@ def test_intervals_and_what_lies_outside_are_written(tmp_path: Path) -> None:
 def test_nothing_is_written_where_there_is_nothing_to_say(tmp_path: Path) -> None:
     rows = predicted(tmp_path, LawSpec(prior="none", residual=False), "Re\n30000\n")
     assert rows[0] == ["index", "Nu"]
+
+
+def test_coverage_counts_the_labels_inside(tmp_path: Path) -> None:
+    fitted = load_fitted(fitted_in(tmp_path, LawSpec(residual=False)))
+    test = fitted.domain.read(Arrays([{"Re": 2e4}, {"Re": 3e4}, {"Re": 4e4}]))
+    low, high = fitted.intervals(test).T
+    truth = np.array([[low[0] * 1.0001], [high[1] * 1.01], [high[2] * 0.9999]])
+    found = interval_figures(fitted, test, truth)
+    assert found["coverage of 90 %"] == 2 / 3
+    np.testing.assert_allclose(found["relative width"], np.mean((high - low) / ((high + low) / 2)))

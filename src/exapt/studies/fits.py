@@ -94,10 +94,9 @@ def run_job(prepared: Prepared, job: Job) -> None:
         "fit": fitted.record,
         "labels": digest([int(i) for i in (*train, *valid)]),
     }
-    record |= interval_figures(fitted, prepared.test, truth)
     shown = task.shown(prepared.test, prediction) if seed == 0 else []
     record |= {"shown": shown} if shown else {}
-    figures = task.figures(prediction, truth)
+    figures = task.figures(prediction, truth) | interval_figures(fitted, prepared.test, truth)
     record |= {"figures": figures} if figures else {}
     key = fit_key(prepared, arm, seed, budget)
     prepared.folder.write_fit(key, record, task.item_scores(prediction, truth))
@@ -111,7 +110,7 @@ def interval_figures(fitted: Fitted, test: Dataset, truth: np.ndarray) -> dict[s
     low, high, label = found[:, 0], found[:, 1], truth.reshape(len(found))
     width = (high - low) / np.abs(high + low) * 2
     inside = float(((label >= low) & (label <= high)).mean())
-    return {"coverage": inside, "relative width": float(width.mean())}
+    return {"coverage of 90 %": inside, "relative width": float(width.mean())}
 
 
 def truth_of(task: Task, domain: Domain, dataset: Dataset) -> np.ndarray:
