@@ -127,8 +127,8 @@ def test_targets_that_are_no_numbers(place, capsys, value, words):
         ({"domain": {"kind": "dan"}}, "study.yaml: domain.kind 'dan' is unknown; did you mean 'dna'? valid: atoms, "),
         (
             {"domain": {"length": 64}},
-            "study.yaml: domain.kind is missing; valid: atoms, dna, graph, image, molecule, protein, quantities, table, "
-            "text",
+            "study.yaml: domain.kind is missing; valid: atoms, dna, graph, image, molecule, protein, quantities, "
+            "table, text",
         ),
         ({"task": {"kind": "classify", "metric": "acc"}}, "study.yaml: task.metric: Input should be 'accuracy', "),
         ({"more_arms": {"mine": {"adapt": {"kind": "prob"}}}}, "more_arms.mine.adapt.kind 'prob' is unknown"),
