@@ -95,5 +95,19 @@ def test_a_skin_gives_the_same_pairs_with_fewer_searches() -> None:
     assert 1 < skin.searches < 20
     skin(places, offsets, cell)
     before = skin.searches
-    skin(places, offsets, cell * 1.01)
+    skin(places, offsets, cell * 1.3)
     assert skin.searches == before + 1
+
+
+def test_a_skin_follows_a_bent_cell() -> None:
+    rng = torch.Generator().manual_seed(1)
+    start = torch.rand(20, 3, generator=rng, dtype=torch.float64) * 5
+    offsets, cell = torch.tensor([0, 20]), torch.eye(3, dtype=torch.float64)[None] * 5
+    skin = Skin(CUTOFF, 0.6)
+    for number in range(40):
+        bend = torch.eye(3, dtype=torch.float64) + 0.002 * number * torch.randn(
+            3, 3, generator=rng, dtype=torch.float64
+        )
+        places = (start + 0.02 * torch.randn(20, 3, generator=rng, dtype=torch.float64)) @ bend
+        assert as_set(*skin(places, offsets, cell @ bend)) == as_set(*neighbours(places, offsets, cell @ bend, CUTOFF))
+    assert 1 < skin.searches < 40

@@ -137,8 +137,13 @@ def closer_than(positions: np.ndarray, cell: np.ndarray, least: float) -> tuple[
 
 
 class Skin:
-    """Neighbours through dynamics: found within cut-off and skin, and anew only once an atom has moved by half the
-    skin, or the cell changed (Verlet 1967)."""
+    """Neighbours through dynamics: found within cut-off and skin, and anew only once that may miss a pair (Verlet
+    1967).
+
+    Under a deformation F of the cell an atom's own move is what F does not explain. A pair outside of the list was at
+    least cut-off and skin apart, so it stays outside of the cut-off as long as F's smallest stretch times that, less
+    twice the largest own move, is no less than the cut-off.
+    """
 
     def __init__(self, cutoff: float, skin: float = 0.5) -> None:
         self.cutoff, self.skin = cutoff, skin
@@ -149,20 +154,37 @@ class Skin:
 
     def __call__(self, positions: Tensor, offsets: Tensor, cell: Tensor | None) -> Pairs:
         """The pairs within the cut-off, as `neighbours` gives them."""
-        if self._pairs is None or self._moved(positions, offsets, cell):
-            self._pairs = neighbours(positions, offsets, cell, self.cutoff + self.skin)
-            self._at = positions.detach().clone(), offsets.clone(), None if cell is None else cell.detach().clone()
+        places, box = positions.detach(), None if cell is None else cell.detach()
+        bent = None if self._pairs is None else self._kept(places, offsets, box)
+        if bent is None:
+            self._pairs = neighbours(places, offsets, box, self.cutoff + self.skin)
+            self._at = places.clone(), offsets.clone(), None if box is None else box.clone()
             self.searches += 1
-        (origin, to), shifts = self._pairs
-        places = positions.detach()
+            bent = _unbent(len(offsets) - 1, places)
+        assert self._pairs is not None
+        origin, to = self._pairs.edges
+        owner = torch.bucketize(to, offsets.to(to.device), right=True) - 1
+        shifts = torch.einsum("ei,eij->ej", self._pairs.shifts, bent[owner])
         near = (places[origin] + shifts - places[to]).square().sum(1) < self.cutoff**2
         return Pairs(self._pairs.edges[:, near], shifts[near])
 
-    def _moved(self, positions: Tensor, offsets: Tensor, cell: Tensor | None) -> bool:
+    def _kept(self, places: Tensor, offsets: Tensor, cell: Tensor | None) -> Tensor | None:
+        """(B, 3, 3) what cells were multiplied by since the search; None where neighbours must be searched."""
         assert self._at is not None
         before, same, box = self._at
-        if before.shape != positions.shape or not torch.equal(same, offsets) or (box is None) != (cell is None):
-            return True
-        if box is not None and cell is not None and not torch.equal(box, cell.detach()):
-            return True
-        return bool((positions.detach() - before).square().sum(1).max() > (self.skin / 2) ** 2)
+        if before.shape != places.shape or not torch.equal(same, offsets) or (box is None) != (cell is None):
+            return None
+        bent = _unbent(len(offsets) - 1, places)
+        if box is not None and cell is not None and not torch.equal(box, cell):
+            if not torch.equal(box.ne(0).any(2), cell.ne(0).any(2)) or not bool(cell.ne(0).any(2).all()):
+                return None
+            bent = torch.linalg.solve(box, cell)
+        owner = torch.bucketize(torch.arange(len(places)), offsets.cpu(), right=True) - 1
+        own = (places - torch.einsum("ni,nij->nj", before, bent[owner])).norm(dim=1)
+        least = torch.linalg.svdvals(bent).min(1).values
+        moved = pad(own, offsets)[0].amax(1)
+        return bent if bool((least * (self.cutoff + self.skin) - 2 * moved >= self.cutoff).all()) else None
+
+
+def _unbent(count: int, like: Tensor) -> Tensor:
+    return torch.eye(3, dtype=like.dtype, device=like.device).expand(count, 3, 3)

@@ -65,6 +65,11 @@ def surface(backbone: Backbone, head: EnergyHead, batch: Batch) -> Tensor:
 
     Works where gradients are off, and can itself be differentiated where they are on.
     """
+    return shares_and_surface(backbone, head, batch)[1]
+
+
+def shares_and_surface(backbone: Backbone, head: EnergyHead, batch: Batch) -> tuple[Tensor, Tensor]:
+    """(N,) float64 what each atom adds to the energy, its element's own included; and the rows of `surface`."""
     if batch.positions is None:
         raise InputError("a potential needs positions; set domain.kind=atoms")
     again = torch.is_grad_enabled()
@@ -74,10 +79,13 @@ def surface(backbone: Backbone, head: EnergyHead, batch: Batch) -> Tensor:
         places = batch.positions.detach().requires_grad_()
         strain = places.new_zeros(len(batch), 3, 3).requires_grad_()
         features = backbone(strained(replace(batch, positions=places), strain))
-        energies = segment_sum(head(features.elements).double(), batch.offsets)
+        shares = head(features.elements).double()
+        energies = segment_sum(shares, batch.offsets)
         slopes = torch.autograd.grad(energies.sum(), [places, strain], create_graph=again, materialize_grads=True)
         energies = energies + head.own(batch.inputs, batch.offsets)
-        return _rows(batch, energies if again else energies.detach(), -slopes[0].double(), slopes[1].double())
+        shares = shares + head.references[batch.inputs]
+        rows = _rows(batch, energies if again else energies.detach(), -slopes[0].double(), slopes[1].double())
+        return (shares if again else shares.detach()), rows
 
 
 def unlocked(batch: Batch) -> Batch:
