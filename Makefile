@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 RUN := runs
 
 BENCHMARKS := peak probes masked_lm fisher monitor shadows pruning contamination views masked_pictures objectives \
-  battery large_graph planted_communities equivariant random_molecules
+  battery large_graph planted_communities equivariant random_molecules system_size dynamics planted_contacts both_sides
 
 .PHONY: demo test studies bench lint docs browser clean setup
 
@@ -45,7 +45,7 @@ studies: $(VENV)/.tests
 ## bench: every benchmark that needs no file of yours; each prints ratios measured in one run
 bench: $(VENV)/.tests
 	for name in $(BENCHMARKS); do echo "== $$name"; $(BIN)/python benchmarks/$$name.py || exit 1; done
-	@echo "shakespeare, cora and graph_classification need files, simclr an environment with lightly: see docs/speed.md"
+	@echo "shakespeare, cora, graph_classification and sparse_labels need files, simclr and potential_peers environments of their own: see docs/speed.md"
 
 docs: $(VENV)/.docs
 	$(BIN)/python docs/reference.py
