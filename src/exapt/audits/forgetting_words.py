@@ -36,8 +36,9 @@ def sentence(judged: Mapping[str, Comparison], verdicts: Mapping[str, str], marg
     words += SAYS[verdicts[name]].format(margin=margin)
     keep = [WORDS[other] for other in judged if other != name and verdicts[other] == "KEEPS"]
     lose = [WORDS[other] for other in judged if other != name and verdicts[other] == "FORGETS"]
-    parts = [f"{' and '.join(keep)} kept it below" if keep else "", f"{' and '.join(lose)} did not keep it below" if lose else ""]
-    told = "; ".join(part for part in parts if part)
+    kept = f"{' and '.join(keep)} kept it below" if keep else ""
+    lost = f"{' and '.join(lose)} did not keep it below" if lose else ""
+    told = "; ".join(part for part in (kept, lost) if part)
     return (f"{words}; {told}." if told else f"{words}.").replace("%", " %").replace("  %", " %")
 
 
