@@ -42,6 +42,10 @@ def read_extxyz(lines: IO[str], name: str) -> Iterator[Frame | InputError]:
             yield mistake
 
 
+STRESSES = ("stress", "virial", "REF_stress", "REF_virial", "dft_stress", "dft_virial")
+"""What holds a symmetric 3 × 3 matrix, which is kept as six numbers."""
+
+
 def _frame(comment: str, rows: list[str], where: str) -> Frame:
     info = parse_comment(comment)
     atoms = _atoms(str(info.pop("Properties", PLAIN)), rows, where)
@@ -54,7 +58,7 @@ def _frame(comment: str, rows: list[str], where: str) -> Frame:
     periodic = np.full(3, lattice is not None) if given is None else np.asarray(given, dtype=bool).reshape(-1)
     if (lattice is not None and np.size(lattice) != 9) or periodic.shape != (3,):
         raise InputError(f"{where}: Lattice takes 9 numbers and pbc 3 of T or F; found '{comment.strip()[:60]}'")
-    for name in ("stress", "virial"):
+    for name in STRESSES:
         if name in info:
             info[name] = voigt(info[name])
     structure = Structure(
