@@ -8,12 +8,13 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from token_promises import has_finite_gradients_everywhere, takes_next_to_nothing, tokens
 from torch import Tensor
 from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
 from exapt.backbones import Dilated, DilatedSpec
-from exapt.batch import Batch, offsets_of
+from exapt.batch import Batch
 from exapt.domains.base import Inputs
 from exapt.errors import InputError
 
@@ -23,11 +24,6 @@ KINDS = [{}, {"causal": True}, {"kernel": 3, "cycle": 2, "depth": 5}]
 
 def build(seed: int = 0, **options: object) -> Dilated:
     return DilatedSpec.parse({"width": 16, "depth": 3, "kernel": 5, **options}).build(TOKENS, seed).eval()
-
-
-def tokens(lengths: list[int], seed: int = 0) -> Batch:
-    rng = torch.Generator().manual_seed(seed)
-    return Batch(torch.randint(0, 23, (sum(lengths),), generator=rng), offsets_of(torch.tensor(lengths)))
 
 
 @pytest.mark.parametrize("options", KINDS)
@@ -101,24 +97,13 @@ def test_work_grows_with_the_length_alone() -> None:
 
 @pytest.mark.parametrize("lengths", [[], [0], [0, 0], [1], [0, 1]])
 def test_next_to_nothing(lengths: list[int]) -> None:
-    backbone = build()
-    batch = Batch(torch.zeros(sum(lengths), dtype=torch.long), offsets_of(torch.tensor(lengths, dtype=torch.long)))
-    features = backbone(batch)
-    assert features.elements.shape == (sum(lengths), 16)
-    features.elements.sum().backward()
-    assert all(p.grad is None or p.grad.isfinite().all() for p in backbone.parameters())
+    takes_next_to_nothing(build(), lengths, 16)
 
 
 @pytest.mark.parametrize("half", [False, True])
 @pytest.mark.parametrize("options", KINDS)
 def test_gradients_are_finite_and_reach_everything(options: dict[str, object], half: bool) -> None:
-    backbone = build(**options)
-    with torch.autocast("cpu", torch.bfloat16, enabled=half):
-        elements = backbone(tokens([3, 0, 30, 1])).elements
-    assert elements.dtype == (torch.bfloat16 if half else torch.float32)
-    elements.float().square().sum().backward()
-    for name, parameter in backbone.named_parameters():
-        assert parameter.grad is not None and parameter.grad.isfinite().all() and parameter.grad.any(), name
+    has_finite_gradients_everywhere(build(**options), half)
 
 
 def test_half_precision_is_near() -> None:

@@ -8,11 +8,12 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from token_promises import has_finite_gradients_everywhere, takes_next_to_nothing, tokens
 
 from exapt.backbones import SIZES, Transformer, TransformerSpec
 from exapt.backbones.attention import way_for
 from exapt.backbones.layout import Way
-from exapt.batch import Batch, offsets_of
+from exapt.batch import Batch
 from exapt.domains.base import Inputs
 from exapt.domains.patches import patch_positions, patchify
 from exapt.errors import InputError
@@ -25,11 +26,6 @@ KINDS = [{}, {"causal": True}, {"local": 6}, {"local": 6, "causal": True}]
 def build(seed: int = 0, inputs: Inputs = TOKENS, **options: object) -> Transformer:
     spec = TransformerSpec.parse({"size": "nano", "width": 32, "heads": 2, **options})
     return spec.build(inputs, seed).eval()
-
-
-def tokens(lengths: list[int], seed: int = 0) -> Batch:
-    rng = torch.Generator().manual_seed(seed)
-    return Batch(torch.randint(0, 23, (sum(lengths),), generator=rng), offsets_of(torch.tensor(lengths)))
 
 
 @pytest.mark.parametrize("options", KINDS)
@@ -142,23 +138,13 @@ def test_only_distances_matter() -> None:
 def test_next_to_nothing(lengths: list[int], way: Way) -> None:
     backbone = build(local=4)
     backbone.stack.way = way
-    batch = Batch(torch.zeros(sum(lengths), dtype=torch.long), offsets_of(torch.tensor(lengths, dtype=torch.long)))
-    features = backbone(batch)
-    assert features.elements.shape == (sum(lengths), 32)
-    features.elements.sum().backward()
-    assert all(p.grad is None or p.grad.isfinite().all() for p in backbone.parameters())
+    takes_next_to_nothing(backbone, lengths, 32)
 
 
 @pytest.mark.parametrize("half", [False, True])
 @pytest.mark.parametrize("options", KINDS)
 def test_gradients_are_finite_and_reach_everything(options: dict[str, object], half: bool) -> None:
-    backbone = build(**options)
-    with torch.autocast("cpu", torch.bfloat16, enabled=half):
-        elements = backbone(tokens([3, 0, 30, 1])).elements
-    assert elements.dtype == (torch.bfloat16 if half else torch.float32)
-    elements.float().square().sum().backward()
-    for name, parameter in backbone.named_parameters():
-        assert parameter.grad is not None and parameter.grad.isfinite().all() and parameter.grad.any(), name
+    has_finite_gradients_everywhere(build(**options), half)
 
 
 @pytest.mark.parametrize("way", ["plain", "fused"])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,19 @@ from exapt.domains.base import Dataset, Domain, Example, Inputs, Masked, Source
 from exapt.spec import Spec
 
 SPECIAL = {"pad": 0, "unknown": 1, "start": 2, "end": 3, "mask": 4}
+
+
+def gradients_are_true(bench: Any, names: Sequence[str], rng: Callable[[], torch.Generator]) -> bool:
+    """Whether the loss of `bench.objective` has the gradients of finite differences with respect to its parameters."""
+    parameters = dict(bench.objective.named_parameters())
+    given = tuple(parameters[n].detach().clone().requires_grad_() for n in names)
+
+    def cost(*weights: Tensor) -> Tensor:
+        changed = dict(zip(names, weights, strict=True))
+        loss: Tensor = torch.func.functional_call(bench.objective, changed, (bench.backbone, bench.batch, rng())).value
+        return loss
+
+    return bool(torch.autograd.gradcheck(cost, given))
 
 
 class LetterSpec(Spec):

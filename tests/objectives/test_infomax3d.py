@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import torch
+from objective_standins import gradients_are_true
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -91,14 +92,7 @@ def test_the_loss_and_the_network_of_bonds_equal_a_loop() -> None:
 def test_its_gradients_are_those_of_finite_differences() -> None:
     bench = Bench(width=4, projector={"norm": "layer", "hidden": 4, "width": 3}).double()
     names = ["network.layers.0.kinds.weight", "of_places.layers.0.weight"]
-    given = tuple(dict(bench.objective.named_parameters())[n].detach().clone().requires_grad_() for n in names)
-
-    def cost(*weights: Tensor) -> Tensor:
-        changed = dict(zip(names, weights, strict=True))
-        loss: Tensor = torch.func.functional_call(bench.objective, changed, (bench.backbone, bench.batch, rng())).value
-        return loss
-
-    assert torch.autograd.gradcheck(cost, given)
+    assert gradients_are_true(bench, names, rng)
 
 
 def trained(bench: Bench, steps: int, places: list[int] | None = None) -> float:

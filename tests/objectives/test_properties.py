@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from objective_standins import gradients_are_true
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -163,14 +164,7 @@ def test_a_missing_label_is_as_if_its_example_had_been_left_out() -> None:
 def test_gradients_are_those_of_finite_differences() -> None:
     bench = Bench(weighing="uncertainty", hidden=3)
     names = ["of_examples.out.weight", "of_elements.out.weight", "trunk.weight", "uncertainty.parameter"]
-    given = tuple(dict(bench.objective.named_parameters())[n].detach().clone().requires_grad_() for n in names)
-
-    def cost(*weights: Tensor) -> Tensor:
-        changed = dict(zip(names, weights, strict=True))
-        loss: Tensor = torch.func.functional_call(bench.objective, changed, (bench.backbone, bench.batch, rng())).value
-        return loss
-
-    assert torch.autograd.gradcheck(cost, given)
+    assert gradients_are_true(bench, names, rng)
 
 
 def test_heads_that_share_nothing_learn_as_if_alone() -> None:
@@ -429,14 +423,7 @@ def test_vector_heads_equal_a_loop_and_turn_with_the_structure() -> None:
 def test_gradients_of_vector_heads_are_those_of_finite_differences() -> None:
     atoms = Atoms()
     names = ["of_examples.turning.gate.weight", "of_elements.turning.out.weight"]
-    given = tuple(dict(atoms.objective.named_parameters())[n].detach().clone().requires_grad_() for n in names)
-
-    def cost(*weights: Tensor) -> Tensor:
-        changed = dict(zip(names, weights, strict=True))
-        loss: Tensor = torch.func.functional_call(atoms.objective, changed, (atoms.backbone, atoms.batch, rng())).value
-        return loss
-
-    assert torch.autograd.gradcheck(cost, given)
+    assert gradients_are_true(atoms, names, rng)
 
 
 def test_a_vector_may_be_learnt_as_three_numbers() -> None:

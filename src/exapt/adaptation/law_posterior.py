@@ -11,10 +11,12 @@ Shapes: n labels, m new points, k quantities, P = R(1 + k) coefficients, G point
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 from itertools import product
 
 import numpy as np
 import torch
+from scipy.linalg import solve_triangular
 from torch import Tensor
 
 CONSTANT = 3.0
@@ -124,7 +126,8 @@ class Posterior:
 
     def predict(self, new: Rows) -> tuple[np.ndarray, np.ndarray]:
         """Mean and deviation (G, m) of the logarithm of new values, noise included, for every point of the grid."""
-        found = [self._at(point, new) for point in self.points]
+        fresh = new.design(len(self.known.moment))
+        found = [self._at(point, new, fresh) for point in self.points]
         return np.stack([mean for mean, _ in found]), np.stack([spread for _, spread in found])
 
     def coefficients(self) -> tuple[np.ndarray, np.ndarray]:
@@ -132,32 +135,37 @@ class Posterior:
         means, squares = [], []
         for point in self.points:
             mean, covariance = self.known.prior(point.width, point.move, self.law)
-            design = self.rows.design(len(self.known.moment))
-            kept, solved = self._solve(point, design @ covariance, mean)
-            means.append(mean + (design @ covariance).T @ solved)
+            cross = self.design @ covariance
+            kept, solved = self._solve(point, mean, cross, cross)
+            means.append(mean + cross.T @ solved)
             squares.append(np.diag(covariance) - (kept**2).sum(0) + means[-1] ** 2)
         middle = self.weights @ np.stack(means)
         return middle, np.sqrt(np.maximum(self.weights @ np.stack(squares) - middle**2, 0))
 
-    def _at(self, point: Point, new: Rows) -> tuple[np.ndarray, np.ndarray]:
+    @cached_property
+    def design(self) -> np.ndarray:
+        """(n, P) φ of the labels."""
+        return self.rows.design(len(self.known.moment))
+
+    def _at(self, point: Point, new: Rows, fresh: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """What `predict` says of one point; `fresh` (m, P) is φ of the new rows."""
         mean, covariance = self.known.prior(point.width, point.move, self.law)
-        count = len(self.known.moment)
-        old, fresh = self.rows.design(count), new.design(count)
-        cross = old @ covariance @ fresh.T + kernel(self.rows.logs, new.logs, self.scale, point)
-        kept, solved = self._solve(point, cross, mean)
+        linear = self.design @ covariance
+        cross = linear @ fresh.T + kernel(self.rows.logs, new.logs, self.scale, point)
+        kept, solved = self._solve(point, mean, linear, cross)
         own = np.einsum("mp,pq,mq->m", fresh, covariance, fresh) + point.residual**2
         spread = np.sqrt(np.maximum(own - (kept**2).sum(0), 0) + point.noise**2)
         return point.offset * new.offset + fresh @ mean + cross.T @ solved, spread
 
-    def _solve(self, point: Point, cross: np.ndarray, mean: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """L⁻¹ cross and K⁻¹ (y − prior), K = L Lᵀ the covariance of the labels."""
-        design = self.rows.design(len(self.known.moment))
-        _, covariance = self.known.prior(point.width, point.move, self.law)
-        total = design @ covariance @ design.T + kernel(self.rows.logs, self.rows.logs, self.scale, point)
-        lower = np.linalg.cholesky(total + point.noise**2 * np.eye(len(design)))
-        left = self.targets - point.offset * self.rows.offset - design @ mean
-        half = np.linalg.solve(lower, left)
-        return np.linalg.solve(lower, cross), np.linalg.solve(lower.T, half)
+    def _solve(
+        self, point: Point, mean: np.ndarray, linear: np.ndarray, cross: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """L⁻¹ cross and K⁻¹ (y − prior), K = L Lᵀ the covariance of the labels; `linear` (n, P) is φ S."""
+        total = linear @ self.design.T + kernel(self.rows.logs, self.rows.logs, self.scale, point)
+        lower = np.linalg.cholesky(total + point.noise**2 * np.eye(len(total)))
+        left = self.targets - point.offset * self.rows.offset - self.design @ mean
+        half = solve_triangular(lower, left, lower=True)
+        return solve_triangular(lower, cross, lower=True), solve_triangular(lower, half, lower=True, trans="T")
 
 
 def posterior(
@@ -172,19 +180,21 @@ def posterior(
     points, evidence = [], []
     told = bool(np.abs(known.information).sum())
     moves = grid.moves if told else (0.0,)
+    design = rows.design(len(known.moment))
     for width, move in product(grid.widths if law else (1.0,), moves if law else (0.0,)):
         mean, covariance = known.prior(width, move, law)
-        design = rows.design(len(known.moment))
         linear = design @ covariance @ design.T
+        centred = targets - design @ mean
         for share, residual, length in product((0.0, 1.0) if offset else (0.0,), grid.residuals, grid.lengths):
             if residual == 0 and length != grid.lengths[0]:
                 continue
             some = [Point(move, width, residual, length, noise, share) for noise in grid.noises]
             smooth = kernel(rows.logs, rows.logs, scale, some[0])
             points += some
-            evidence += log_evidence(linear + smooth, targets - share * rows.offset - design @ mean, grid.noises)
-    counts = np.array([1.0 / (len(grid.lengths) if p.residual == 0 else 1) for p in points])
-    log = np.array(evidence) - np.log(counts)
+            evidence += log_evidence(linear + smooth, centred - share * rows.offset, grid.noises)
+    # without a residual its length means nothing: one point stands for all lengths
+    shares = np.array([len(grid.lengths) if p.residual == 0 else 1 for p in points])
+    log = np.array(evidence) + np.log(shares)
     weights = np.exp(log - log.max())
     weights /= weights.sum()
     kept = weights >= LEAST * weights.max()
